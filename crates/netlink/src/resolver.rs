@@ -1,0 +1,229 @@
+//! The task that keeps the ways to the real servers current: sockets and time for [`Cache`].
+//!
+//! ```text
+//! set_addresses ──watch──┐                        ┌──mpsc──> changes
+//!                        ├─> task: Cache, Client ─┤
+//! kernel's notifications ┘                        └──watch─> links
+//! ```
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
+};
+
+use crate::{
+    cache::{Cache, Change},
+    client::Client,
+    error::Error,
+    link::Links,
+    socket::Socket,
+    wire,
+};
+
+/// Notifications come in swarms (one route per server, four of one new address): what arrives
+/// within this time after the first is answered together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often neighbours that the kernel does not manage are asked for again.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// Batches of changes that wait for the daemon before the task waits too.
+const BATCHES: usize = 16;
+
+/// Keeps the way to each of a set of addresses current.
+///
+/// Dropping it ends the task and leaves the neighbours that it had the kernel manage: packets may
+/// go on flowing without a daemon, and the next resolver knows the entries as lvs's own.
+pub struct Resolver {
+    addresses: watch::Sender<BTreeSet<IpAddr>>,
+    links: watch::Receiver<Links>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Resolver {
+    /// Starts the task in the network namespace of the calling thread.
+    ///
+    /// Changes arrive in batches, each address at most once in a batch, and as soon as the kernel
+    /// has answered: first for every new address, then whenever its way changes. A receiver that
+    /// ends means that the task has failed: [`Resolver::finish`] says why.
+    ///
+    /// # Errors
+    /// When the sockets cannot be made or the links not be read.
+    pub async fn start() -> Result<(Self, mpsc::Receiver<Vec<Change>>), Error> {
+        // Subscribed before the first reading, so that nothing falls between them.
+        let events = Socket::open(wire::GROUPS)?;
+        let mut client = Client::open()?;
+        let mut cache = Cache::default();
+        cache.on_links(client.links().await?);
+        let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
+        let (links_out, links) = watch::channel(cache.links().clone());
+        let (changes, receiver) = mpsc::channel(BATCHES);
+        let task =
+            Task { cache, client, events, addresses: wanted_addresses, links: links_out, changes };
+        Ok((Self { addresses, links, task: tokio::spawn(task.run()) }, receiver))
+    }
+
+    /// Follows exactly these addresses from now on.
+    ///
+    /// What is known of those that stay is kept and not reported again.
+    pub fn set_addresses(&self, addresses: BTreeSet<IpAddr>) {
+        self.addresses.send_replace(addresses);
+    }
+
+    /// The interfaces of the namespace, and word of each change of them.
+    pub fn links(&self) -> watch::Receiver<Links> {
+        self.links.clone()
+    }
+
+    /// Removes the neighbours that lvs made and ends the task.
+    ///
+    /// The receiver of changes should be dropped before, or be read meanwhile.
+    ///
+    /// # Errors
+    /// With which the task ended, now or before.
+    pub async fn finish(self) -> Result<(), Error> {
+        self.addresses.send_replace(BTreeSet::new());
+        drop(self.addresses);
+        self.task.await.unwrap_or(Ok(()))
+    }
+}
+
+struct Task {
+    cache: Cache,
+    client: Client,
+    events: Socket,
+    addresses: watch::Receiver<BTreeSet<IpAddr>>,
+    links: watch::Sender<Links>,
+    changes: mpsc::Sender<Vec<Change>>,
+}
+
+impl Task {
+    async fn run(mut self) -> Result<(), Error> {
+        let ended = self.follow().await;
+        if let Err(error) = &ended {
+            tracing::error!(%error, "next hops are not kept current any more");
+        }
+        ended
+    }
+
+    async fn follow(&mut self) -> Result<(), Error> {
+        let mut refresh = interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut adopted = false;
+        loop {
+            tokio::select! {
+                changed = self.addresses.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let addresses = self.addresses.borrow_and_update().clone();
+                    self.cache.set_addresses(&addresses);
+                    if !adopted {
+                        // Only now is it known which neighbours of an earlier daemon are needed.
+                        self.ask_routes().await?;
+                        self.cache.on_neighbours(&self.client.neighbours().await?);
+                        adopted = true;
+                    }
+                }
+                received = self.events.receive() => {
+                    let lost = take_in(&mut self.cache, received)?;
+                    if self.gather(lost).await? {
+                        self.read_anew().await?;
+                    }
+                    self.tell_links();
+                }
+                _ = refresh.tick() => self.cache.refresh(),
+            }
+            self.settle().await?;
+        }
+    }
+
+    /// Takes in what follows shortly; true: notifications were lost, now or before.
+    async fn gather(&mut self, mut lost: bool) -> Result<bool, Error> {
+        let until = Instant::now() + GATHER;
+        while let Ok(received) = timeout_at(until, self.events.receive()).await {
+            lost |= take_in(&mut self.cache, received)?;
+        }
+        Ok(lost)
+    }
+
+    async fn read_anew(&mut self) -> Result<(), Error> {
+        tracing::info!("notifications of the kernel were lost: reading everything anew");
+        self.cache.on_links(self.client.links().await?);
+        self.ask_routes().await?;
+        self.cache.on_neighbours(&self.client.neighbours().await?);
+        Ok(())
+    }
+
+    fn tell_links(&self) {
+        self.links.send_if_modified(|told| {
+            let changed = told != self.cache.links();
+            if changed {
+                told.clone_from(self.cache.links());
+            }
+            changed
+        });
+    }
+
+    /// Asks and does what the cache wants, and passes changes on.
+    async fn settle(&mut self) -> Result<(), Error> {
+        self.ask_routes().await?;
+        self.ask_neighbours().await?;
+        let released = self.cache.take_released();
+        self.client.release(&released).await?;
+        let changes = self.cache.take_changes();
+        // A daemon that does not listen any more is about to drop or finish the resolver.
+        if !changes.is_empty() && self.changes.send(changes).await.is_err() {
+            tracing::debug!("nobody listens to changes of next hops");
+        }
+        Ok(())
+    }
+
+    async fn ask_routes(&mut self) -> Result<(), Error> {
+        let questions = self.cache.take_questions();
+        let answers = self.client.resolve_all(&questions).await?;
+        for (address, resolution) in questions.into_iter().zip(answers) {
+            self.cache.on_resolution(address, resolution);
+        }
+        Ok(())
+    }
+
+    async fn ask_neighbours(&mut self) -> Result<(), Error> {
+        let mut wanted = self.cache.take_wanted();
+        for neighbour in self.client.neighbours_of(&wanted).await?.iter().flatten() {
+            self.cache.on_neighbour(neighbour);
+        }
+        wanted.retain(|key| self.cache.is_ours_to_manage(*key));
+        let answers = self.client.manage(&wanted).await?;
+        for (key, answer) in wanted.into_iter().zip(answers) {
+            match answer {
+                Ok(()) => self.cache.on_managed(key),
+                // The link is just going down, or the table is full: asked again at the refresh.
+                Err(error) => {
+                    tracing::debug!(address = %key.address, interface = key.interface, %error,
+                        "the kernel does not take a neighbour");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Feeds a datagram of notifications to the cache; true: some before it were lost.
+fn take_in(cache: &mut Cache, received: Result<&[u8], Error>) -> Result<bool, Error> {
+    let datagram = match received {
+        Ok(datagram) => datagram,
+        Err(Error::Overflow) => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for frame in wire::frames(datagram) {
+        match wire::event(&frame) {
+            Ok(Some(event)) => cache.on_event(event),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, kind = frame.kind, "ignored a notification"),
+        }
+    }
+    Ok(false)
+}
