@@ -402,3 +402,6 @@ fn set<T>(place: &mut T, value: Option<T>) {
         *place = value;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,9 +133,9 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            established: Duration::from_secs(900),
-            fin: Duration::from_secs(120),
-            udp: Duration::from_secs(300),
+            established: Duration::from_mins(15),
+            fin: Duration::from_mins(2),
+            udp: Duration::from_mins(5),
         }
     }
 }

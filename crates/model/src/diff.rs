@@ -220,26 +220,21 @@ fn server_settings(server: &Server) -> [(Field, String); 4] {
 }
 
 fn check_text(check: &Check) -> String {
-    let mut text = check.probe.kind().word().to_owned();
+    let mut parts = vec![check.probe.kind().word().to_owned()];
     match &check.probe {
         Probe::Tcp => {}
         Probe::Http { path, host, status } => {
-            text += &format!(" {path}");
-            if let Some(host) = host {
-                text += &format!(" host {host}");
-            }
+            parts.push(path.clone());
+            parts.extend(host.iter().map(|host| format!("host {host}")));
             let status: Vec<_> = status.iter().map(u16::to_string).collect();
-            text += &format!(" status {}", status.join(","));
+            parts.push(format!("status {}", status.join(",")));
         }
     }
-    if let Some(port) = check.port {
-        text += &format!(" port {port}");
-    }
-    let (interval, timeout) = (format_duration(check.interval), format_duration(check.timeout));
-    text + &format!(
-        " interval {interval} timeout {timeout} rise {} fall {}",
-        check.rise, check.fall
-    )
+    parts.extend(check.port.map(|port| format!("port {port}")));
+    parts.push(format!("interval {}", format_duration(check.interval)));
+    parts.push(format!("timeout {}", format_duration(check.timeout)));
+    parts.push(format!("rise {} fall {}", check.rise, check.fall));
+    parts.join(" ")
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        assert_eq!(format_duration(Duration::from_secs(5400)), "1h30m");
+        assert_eq!(format_duration(Duration::from_mins(90)), "1h30m");
         assert_eq!(format_duration(Duration::from_millis(1500)), "1s500ms");
     }
 
@@ -145,7 +145,7 @@ mod tests {
 
         #[test]
         fn never_panics(text: String) {
-            let _ = parse_duration(&text).is_ok();
+            drop(parse_duration(&text));
         }
     }
 }

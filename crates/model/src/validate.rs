@@ -18,9 +18,9 @@ use crate::{
 pub const MAX_DEADLINE: u64 = 253_402_300_799;
 
 const SHORTEST_IDLE: Duration = Duration::from_secs(1);
-const LONGEST_IDLE: Duration = Duration::from_secs(365 * 86_400);
+const LONGEST_IDLE: Duration = Duration::from_hours(365 * 24);
 const SHORTEST_CHECK: Duration = Duration::from_millis(1);
-const LONGEST_CHECK: Duration = Duration::from_secs(86_400);
+const LONGEST_CHECK: Duration = Duration::from_hours(24);
 
 /// A broken rule and where it is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -426,3 +426,6 @@ fn check_check(check: &Check, found: &mut Vec<(Field, Rule)>) {
 fn is_visible(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_graphic())
 }
+
+#[cfg(test)]
+mod tests;

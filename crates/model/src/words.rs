@@ -194,7 +194,6 @@ pub mod word {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
     pub fn serialize<T: Word, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(value.word())
     }
@@ -260,7 +259,6 @@ pub mod word_option {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
     pub fn serialize<T: Word, S: Serializer>(v: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
         v.map(AsWord).serialize(s)
     }
@@ -324,7 +322,6 @@ pub mod seconds_option {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
     pub fn serialize<S: Serializer>(v: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
         match v {
             Some(duration) => super::seconds::serialize(duration, s),
@@ -342,7 +339,9 @@ pub mod seconds_option {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
 fn custom<E: serde::de::Error>(error: duration::DurationError) -> E {
     E::custom(error)
 }
+
+#[cfg(test)]
+mod tests;
