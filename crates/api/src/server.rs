@@ -1,0 +1,137 @@
+//! The daemon's end of the API: it turns HTTP requests into [`Call`]s for the engine.
+//!
+//! ```text
+//! socket ─ accept ─┬─ connection task ─┐
+//!                  ├─ connection task ─┼─ mpsc<Call> ─→ engine
+//!                  └─ connection task ─┘ ←─ oneshot<Result<_, ApiError>> ─┘
+//! ```
+use std::{convert::Infallible, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use lvs_model::change::Change;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    error::ApiError,
+    types::{
+        Changed, Connection, ConnectionFilter, Diff, Explained, Question, Reloaded, ServiceInfo,
+        Stats, Status,
+    },
+};
+
+mod http;
+mod socket;
+
+pub use socket::{Listener, SocketError};
+
+/// Requests that wait for the engine before clients have to wait with sending.
+const QUEUE: usize = 64;
+/// A client that sends no complete head within this time is hung up on.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers that are under way may take when the daemon leaves.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;
+
+/// A request to the engine, with the place for its answer.
+#[derive(Debug)]
+pub enum Call {
+    /// How the daemon is.
+    Status(Reply<Status>),
+    /// All services.
+    Services(Reply<Vec<ServiceInfo>>),
+    /// The service of a name.
+    Service(String, Reply<ServiceInfo>),
+    /// Change what is desired.
+    Change {
+        /// The change.
+        change: Box<Change>,
+        /// Write it to the configuration file too.
+        persist: bool,
+        /// The answer.
+        reply: Reply<Changed>,
+    },
+    /// List connections.
+    Connections {
+        /// Which.
+        filter: ConnectionFilter,
+        /// At most so many; `None`: all.
+        limit: Option<u64>,
+        /// The answer.
+        reply: Reply<Vec<Connection>>,
+    },
+    /// Count connections.
+    Count(ConnectionFilter, Reply<u64>),
+    /// Forget connections; answers how many.
+    Flush(ConnectionFilter, Reply<u64>),
+    /// Counters.
+    Stats(Reply<Stats>),
+    /// Read the configuration file again.
+    Reload(Reply<Reloaded>),
+    /// How what runs differs from the configuration file.
+    Diff(Reply<Diff>),
+    /// What runs, as a configuration file.
+    Config(Reply<String>),
+    /// Which server a packet would go to, and why.
+    Explain(Question, Reply<Explained>),
+}
+
+/// The channel between [`serve`] and the engine.
+pub fn channel() -> (mpsc::Sender<Call>, mpsc::Receiver<Call>) {
+    mpsc::channel(QUEUE)
+}
+
+/// Serves until `stop` turns true (or its sender is gone), then lets answers under way finish.
+pub async fn serve(listener: Listener, calls: mpsc::Sender<Call>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => break,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => { connections.spawn(connection(stream, calls.clone(), stop.clone())); }
+                // Out of file descriptors: they come back when connections end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    // Whoever is not done by then is hung up on: dropping the set aborts its tasks.
+    let all = async { while connections.join_next().await.is_some() {} };
+    drop(tokio::time::timeout(GRACE, all).await);
+}
+
+async fn connection(
+    stream: UnixStream,
+    calls: mpsc::Sender<Call>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let calls = calls.clone();
+        async move { Ok::<_, Infallible>(http::answer(request, calls).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // A client that hangs up or speaks no HTTP ends its own connection only.
+    tokio::select! {
+        done = connection.as_mut() => drop(done),
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            drop(connection.await);
+        }
+    }
+}
+
+/// Waits for the end. That the sender is gone says the same.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
