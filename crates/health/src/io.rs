@@ -1,0 +1,281 @@
+//! The driver: sockets and time for the machines, one tokio task for each target.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use lvs_model::{
+    desired::Probe,
+    observed::{Health, Target},
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+    time::{sleep_until, timeout_at},
+};
+
+use crate::{
+    checker,
+    error::Failure,
+    machine::{Action, Machine, Transition},
+};
+
+/// Probes under way at the same time: far more than a reachable server ever needs, and within
+/// what one process may open.
+const CONCURRENT: usize = 4096;
+
+/// First probes of new targets start within this time, however many there are.
+const FIRST: Duration = Duration::from_millis(100);
+
+/// How far apart first probes start when there are few.
+const FIRST_GAP: Duration = Duration::from_micros(20);
+
+/// The health of a target has changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Which one.
+    pub target: Arc<Target>,
+    /// What it is now.
+    pub health: Health,
+    /// The failure that took it down; `None` when it came up.
+    pub reason: Option<Failure>,
+}
+
+/// What is known about a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// What it counts as.
+    pub health: Health,
+    /// Since when; the driver's start of the target when nothing changed since.
+    pub since: Instant,
+    /// How the last probe ended; `None`: none has ended yet.
+    pub last: Option<LastProbe>,
+}
+
+/// How a probe ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastProbe {
+    /// When.
+    pub at: Instant,
+    /// How long the answer took, or why the server does not count as healthy.
+    pub result: Result<Duration, Failure>,
+}
+
+/// Checks a set of targets. Dropping it ends all checks.
+///
+/// Owned by one task, which calls [`Driver::next`] in its loop.
+pub struct Driver {
+    targets: BTreeMap<Arc<Target>, Running>,
+    seeds: BTreeMap<Target, Health>,
+    probes: Arc<Semaphore>,
+    sender: mpsc::UnboundedSender<(Serial, Event)>,
+    events: mpsc::UnboundedReceiver<(Serial, Event)>,
+    last_serial: Serial,
+}
+
+/// Tells apart two targets of the same name, one after the other.
+type Serial = u64;
+
+struct Running {
+    serial: Serial,
+    status: Arc<Mutex<Status>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Default for Driver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Driver {
+    /// A driver without targets.
+    pub fn new() -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        Self {
+            targets: BTreeMap::new(),
+            seeds: BTreeMap::new(),
+            probes: Arc::new(Semaphore::new(CONCURRENT)),
+            sender,
+            events,
+            last_serial: 0,
+        }
+    }
+
+    /// What a target counts as until its checks say otherwise, in place of down.
+    ///
+    /// For a daemon that takes over: servers that were up stay up until `fall` checks fail. Holds
+    /// for the next [`Driver::set_targets`].
+    pub fn initial(&mut self, target: Target, health: Health) {
+        self.seeds.insert(target, health);
+    }
+
+    /// Checks exactly these targets from now on: keeps the state of those that stay, ends those
+    /// that are gone, and starts the new ones at once.
+    ///
+    /// Returns the new targets that are up from the start, to be taken in before the next plan:
+    /// those told by [`Driver::initial`], and those of which only the timing (interval, timeout,
+    /// rise, fall) is new. No event tells them again. Must be called within a tokio runtime.
+    #[must_use = "or servers that are up count as down until their next failure and recovery"]
+    pub fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Arc<Target>> {
+        let inherited = self.health_by_question();
+        self.targets.retain(|target, _| targets.contains(&**target));
+        let new: Vec<_> =
+            targets.into_iter().filter(|target| !self.targets.contains_key(target)).collect();
+        let spread =
+            FIRST_GAP.saturating_mul(u32::try_from(new.len()).unwrap_or(u32::MAX)).min(FIRST);
+        let mut up = Vec::new();
+        for target in new {
+            let health = self.seeds.get(&target).copied();
+            let health = health.or_else(|| inherited.get(&question(&target)).copied());
+            let target = Arc::new(target);
+            if health == Some(Health::Up) {
+                up.push(Arc::clone(&target));
+            }
+            self.start(target, health.unwrap_or(Health::Down), spread);
+        }
+        self.seeds.clear();
+        up
+    }
+
+    /// The next change of health. Cancelling loses nothing.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            match self.events.recv().await {
+                // A target that is gone may have told something last.
+                Some((serial, event)) => {
+                    let running = self.targets.get(&event.target);
+                    if running.is_some_and(|running| running.serial == serial) {
+                        return event;
+                    }
+                }
+                // Cannot end: the driver holds a sender.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What is known about a target.
+    pub fn status(&self, target: &Target) -> Option<Status> {
+        self.targets.get(target).map(|running| lock(&running.status).clone())
+    }
+
+    /// What is known about all targets.
+    pub fn statuses(&self) -> impl Iterator<Item = (&Target, Status)> {
+        self.targets.iter().map(|(target, running)| (&**target, lock(&running.status).clone()))
+    }
+
+    /// Health by what is asked of whom, whatever the timing.
+    fn health_by_question(&self) -> BTreeMap<Question, Health> {
+        let health = |running: &Running| lock(&running.status).health;
+        self.targets.iter().map(|(target, running)| (question(target), health(running))).collect()
+    }
+
+    fn start(&mut self, target: Arc<Target>, health: Health, spread: Duration) {
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        let now = Instant::now();
+        let fraction = fraction(&target);
+        let first = now + spread.mul_f64(fraction);
+        // Not 0: the second probe is never due at the same time as the first.
+        let offset = target.check.interval.mul_f64(1.0 - fraction);
+        let machine = Machine::new(&target.check, health, first, offset);
+        let status = Arc::new(Mutex::new(Status { health, since: now, last: None }));
+        let task = Task {
+            serial,
+            target: Arc::clone(&target),
+            machine,
+            status: Arc::clone(&status),
+            probes: Arc::clone(&self.probes),
+            events: self.sender.clone(),
+        };
+        let task = tokio::spawn(task.run());
+        self.targets.insert(target, Running { serial, status, task });
+    }
+}
+
+/// What is asked of whom.
+type Question = (SocketAddr, Probe);
+
+fn question(target: &Target) -> Question {
+    (target.address, target.check.probe.clone())
+}
+
+/// Where in an interval a target's probes lie, from 0 to below 1: the same in every process, and
+/// spread evenly over many targets.
+fn fraction(target: &Target) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    (target.address, &target.check).hash(&mut hasher);
+    // 32 of the 64 bits: exact as a float, and more than enough.
+    let bits = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// Nothing that could panic runs under the lock, so that what it holds is always whole.
+fn lock(status: &Mutex<Status>) -> MutexGuard<'_, Status> {
+    status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The checks of one target.
+struct Task {
+    serial: Serial,
+    target: Arc<Target>,
+    machine: Machine,
+    status: Arc<Mutex<Status>>,
+    probes: Arc<Semaphore>,
+    events: mpsc::UnboundedSender<(Serial, Event)>,
+}
+
+impl Task {
+    /// Runs until aborted.
+    async fn run(mut self) {
+        loop {
+            sleep_until(self.machine.deadline().into()).await;
+            // Before the machine starts its clock: waiting for a turn is no fault of the server.
+            let Ok(turn) = Arc::clone(&self.probes).acquire_owned().await else { return };
+            let started = Instant::now();
+            if self.machine.on_deadline(started) != Some(Action::Probe) {
+                continue;
+            }
+            let deadline = self.machine.deadline();
+            let answer = timeout_at(deadline.into(), checker::probe(&self.target)).await;
+            drop(turn);
+            let now = Instant::now();
+            let (result, transition) = if let Ok(result) = answer {
+                (result.clone(), self.machine.on_result(result, now))
+            } else {
+                let transition = match self.machine.on_deadline(now.max(deadline)) {
+                    Some(Action::GiveUp(transition)) => transition,
+                    Some(Action::Probe) | None => None,
+                };
+                (Err(Failure::TimedOut(self.target.check.timeout)), transition)
+            };
+            self.tell(LastProbe { at: now, result: result.map(|()| now - started) }, transition);
+        }
+    }
+
+    fn tell(&self, probe: LastProbe, transition: Option<Transition>) {
+        {
+            let mut status = lock(&self.status);
+            if let Some(transition) = &transition {
+                status.health = transition.health;
+                status.since = probe.at;
+            }
+            status.last = Some(probe);
+        }
+        if let Some(Transition { health, reason }) = transition {
+            let event = Event { target: Arc::clone(&self.target), health, reason };
+            // Refused only when the driver is gone, which is about to end this task.
+            drop(self.events.send((self.serial, event)));
+        }
+    }
+}
