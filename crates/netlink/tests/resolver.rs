@@ -336,6 +336,24 @@ fn ten_thousand_servers_resolve_through_one_gateway_and_move_together() {
     });
 }
 
+/// More than the kernel's table of neighbours takes by default (`gc_thresh3`, 1024).
+#[test]
+fn three_thousand_servers_on_one_link_need_no_tuning() {
+    let (director, server) = pair();
+    server.ip("route add local 10.10.0.0/16 dev lo");
+    director.ip("route add 10.10.0.0/16 dev eth0");
+    director.block_on(|| async {
+        let (resolver, mut changes) = Resolver::start().await.unwrap();
+        let addresses: BTreeSet<_> =
+            (1..=3000u32).map(|n| IpAddr::from((0x0a0a_0000 + n).to_be_bytes())).collect();
+        resolver.set_addresses(addresses.clone());
+        all(&mut changes, &addresses, through(0x11)).await;
+        drop(changes);
+        resolver.finish().await.unwrap();
+        assert!(!neighbour_shows("10.10.0.0/16", "managed"), "all are removed");
+    });
+}
+
 /// Waits until the last change of every address satisfies the condition.
 async fn all(
     changes: &mut mpsc::Receiver<Vec<Change>>,
