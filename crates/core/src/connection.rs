@@ -1,0 +1,342 @@
+//! The connection table: set-associative, shared between the kernel program and the daemon.
+//!
+//! A set is found by hash and only its four slots are searched. A slot is a key and one 64-bit
+//! [`Word`] (expiry, state, server) that is claimed and changed by compare-and-exchange, without a
+//! lock. A second choice of set takes the overflow. Connections whose key is 64 bits (IPv4) have
+//! [`Narrow`] slots, so that a set is one cache line; the others have [`Wide`] ones.
+use crate::{
+    clock::Ticks,
+    family::Family,
+    hash,
+    shared::Shared64,
+    state::State,
+    tables::{Event, Tables},
+};
+
+/// State of a slot: expiry in ticks (bits 63 to 32), state (28 to 24), server (23 to 0). Zero: empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word(pub u64);
+
+impl Word {
+    const SERVER: u64 = 0xff_ffff;
+    /// One more than the highest server number.
+    pub const SERVERS: u32 = 1 << 24;
+    const CLAIMED: Self = Self((State::CLAIMED.0 as u64) << 24);
+
+    /// A slot's new state.
+    #[inline(always)]
+    pub const fn new(expires: Ticks, state: State, server: u32) -> Self {
+        Self((expires.0 as u64) << 32 | (state.0 as u64) << 24 | server as u64 & Self::SERVER)
+    }
+
+    /// When it ends, unless a packet comes.
+    #[inline(always)]
+    pub const fn expires(self) -> Ticks {
+        Ticks((self.0 >> 32) as u32)
+    }
+
+    /// State of the connection.
+    #[inline(always)]
+    pub const fn state(self) -> State {
+        State((self.0 >> 24) as u8 & ((1 << State::BITS) - 1))
+    }
+
+    /// Number of the connection's server.
+    #[inline(always)]
+    pub const fn server(self) -> u32 {
+        (self.0 & Self::SERVER) as u32
+    }
+
+    /// Whether it stands for a connection, expired or not.
+    #[inline(always)]
+    pub const fn is_connection(self) -> bool {
+        self.0 != 0 && self.state().0 != State::CLAIMED.0
+    }
+
+    /// Whether it stands for a connection that has not expired: nothing else may be believed.
+    #[inline(always)]
+    pub const fn is_live(self, now: Ticks) -> bool {
+        self.is_connection() && self.expires().since(now) > 0
+    }
+
+    /// Whether another connection may take the slot without asking.
+    #[inline(always)]
+    const fn is_free(self, now: Ticks) -> bool {
+        self.0 == 0 || (self.is_connection() && self.expires().since(now) <= 0)
+    }
+}
+
+/// A slot of the table.
+pub trait Slot {
+    /// What names a connection.
+    type Key: Copy;
+    /// Whether it is `key`'s.
+    fn holds(&self, key: &Self::Key) -> bool;
+    /// Makes it `key`'s; only for the one who claimed it.
+    fn name(&self, key: &Self::Key);
+    /// Its state.
+    fn word(&self) -> &Shared64;
+}
+
+/// A slot whose key is 64 bits: client address (32), client port (16), service (16).
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Narrow {
+    key: Shared64,
+    word: Shared64,
+}
+
+/// A slot with a key of 192 bits: client address (128), client port, service.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Wide {
+    key: [Shared64; 3],
+    word: Shared64,
+}
+
+const _: () = assert!(size_of::<Set<Narrow>>() == 64 && size_of::<Set<Wide>>() == 128);
+
+impl Slot for Narrow {
+    type Key = u64;
+
+    #[inline(always)]
+    fn holds(&self, key: &u64) -> bool {
+        self.key.get() == *key
+    }
+
+    #[inline(always)]
+    fn name(&self, key: &u64) {
+        self.key.set(*key);
+    }
+
+    #[inline(always)]
+    fn word(&self) -> &Shared64 {
+        &self.word
+    }
+}
+
+impl Slot for Wide {
+    type Key = [u64; 3];
+
+    #[inline(always)]
+    fn holds(&self, [a, b, c]: &[u64; 3]) -> bool {
+        let [x, y, z] = &self.key;
+        y.get() == *b && z.get() == *c && x.get() == *a
+    }
+
+    #[inline(always)]
+    fn name(&self, [a, b, c]: &[u64; 3]) {
+        let [x, y, z] = &self.key;
+        x.set(*a);
+        y.set(*b);
+        z.set(*c);
+    }
+
+    #[inline(always)]
+    fn word(&self) -> &Shared64 {
+        &self.word
+    }
+}
+
+impl Narrow {
+    /// The key as it stands.
+    pub fn key(&self) -> u64 {
+        self.key.get()
+    }
+}
+
+impl Wide {
+    /// The key as it stands.
+    pub fn key(&self) -> [u64; 3] {
+        let [a, b, c] = &self.key;
+        [a.get(), b.get(), c.get()]
+    }
+}
+
+/// Four slots that are searched together.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Set<S> {
+    /// The slots.
+    pub slots: [S; 4],
+}
+
+/// What names a connection, and where it may be.
+#[derive(Clone, Copy)]
+pub struct Name<K> {
+    /// The exact key.
+    pub key: K,
+    /// Its keyed hash.
+    pub hash: u64,
+}
+
+/// A connection as it was found.
+#[derive(Clone, Copy)]
+pub struct Found<'t> {
+    slot: &'t Shared64,
+    /// Its state when it was found.
+    pub word: Word,
+}
+
+/// How active and other connections of a server are counted in one word: active in the upper half.
+pub mod load {
+    use super::{State, Word};
+
+    /// What one connection in `state` adds.
+    #[inline(always)]
+    pub const fn of(state: State) -> u64 {
+        if state.is_active() { 1 << 32 } else { 1 }
+    }
+
+    /// Active connections.
+    #[inline(always)]
+    pub const fn active(load: u64) -> u32 {
+        (load >> 32) as u32
+    }
+
+    /// All others.
+    #[inline(always)]
+    pub const fn inactive(load: u64) -> u32 {
+        load as u32
+    }
+
+    /// What is to be added to the load of a connection's server when its slot is freed.
+    #[inline(always)]
+    pub const fn freed(word: Word) -> u64 {
+        of(word.state()).wrapping_neg()
+    }
+}
+
+type KeyOf<F> = <<F as Family>::Slot as Slot>::Key;
+
+/// The live connection with this name.
+#[inline(always)]
+pub fn find<'t, F: Family>(
+    tables: &'t impl Tables,
+    name: &Name<KeyOf<F>>,
+    now: Ticks,
+) -> Option<Found<'t>> {
+    let sets = F::sets(tables);
+    let first = F::set(tables, hash::reduce(name.hash, sets))?;
+    match find_in(first, &name.key, now) {
+        Some(found) => Some(found),
+        None => {
+            find_in(F::set(tables, hash::reduce(hash::second(name.hash), sets))?, &name.key, now)
+        }
+    }
+}
+
+#[inline(always)]
+fn find_in<'t, S: Slot>(set: &'t Set<S>, key: &S::Key, now: Ticks) -> Option<Found<'t>> {
+    for slot in &set.slots {
+        // The word is read before the key: if the slot is given away in between, the word has
+        // changed and an update through `Found` fails.
+        let word = Word(slot.word().get());
+        if slot.holds(key) {
+            return word.is_live(now).then_some(Found { slot: slot.word(), word });
+        }
+    }
+    None
+}
+
+impl Found<'_> {
+    /// Notes a packet: the new state and the time that the connection now has. Does nothing when
+    /// another CPU was first with the same connection's packet: its note is as good.
+    #[inline(always)]
+    pub fn note(&self, tables: &impl Tables, state: State, expires: Ticks) {
+        let new = Word::new(expires, state, self.word.server());
+        if new == self.word || self.slot.exchange(self.word.0, new.0).is_err() {
+            return;
+        }
+        let change = load::of(state).wrapping_sub(load::of(self.word.state()));
+        if change != 0 {
+            tables.load(self.word.server()).inspect(|load| load.add(change));
+        }
+    }
+
+    /// Ends the connection.
+    #[inline(always)]
+    pub fn end(&self, tables: &impl Tables) {
+        if self.slot.exchange(self.word.0, 0).is_ok() {
+            tables.load(self.word.server()).inspect(|load| load.add(load::freed(self.word)));
+        }
+    }
+}
+
+/// Remembers a new connection. Free and expired slots go first, then the half-open one that would
+/// end soonest makes room; established connections never do.
+#[inline(always)]
+pub fn insert<F: Family>(
+    tables: &impl Tables,
+    name: &Name<KeyOf<F>>,
+    word: Word,
+    now: Ticks,
+) -> Result<(), Full> {
+    let sets = F::sets(tables);
+    let first = F::set(tables, hash::reduce(name.hash, sets)).ok_or(Full)?;
+    if place(tables, first, &name.key, word, now) {
+        return Ok(());
+    }
+    let second = F::set(tables, hash::reduce(hash::second(name.hash), sets)).ok_or(Full)?;
+    if place(tables, second, &name.key, word, now) {
+        return Ok(());
+    }
+    if displace(tables, first, &name.key, word) || displace(tables, second, &name.key, word) {
+        tables.count_event(Event::Displaced);
+        return Ok(());
+    }
+    Err(Full)
+}
+
+/// Both sets are full of connections that must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Puts the connection into a free or expired slot.
+#[inline(always)]
+fn place<S: Slot>(
+    tables: &impl Tables,
+    set: &Set<S>,
+    key: &S::Key,
+    new: Word,
+    now: Ticks,
+) -> bool {
+    for slot in &set.slots {
+        let old = Word(slot.word().get());
+        if old.is_free(now) && take(tables, slot, old, key, new) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Puts the connection into the slot of the half-open one that would end soonest.
+#[inline(always)]
+fn displace<S: Slot>(tables: &impl Tables, set: &Set<S>, key: &S::Key, new: Word) -> bool {
+    let [first, others @ ..] = &set.slots;
+    let mut victim = first;
+    let mut old = Word(victim.word().get());
+    for slot in others {
+        let word = Word(slot.word().get());
+        let sooner = word.expires().since(old.expires()) < 0;
+        if word.state().is_half_open() && (sooner || !old.state().is_half_open()) {
+            (victim, old) = (slot, word);
+        }
+    }
+    old.state().is_half_open() && take(tables, victim, old, key, new)
+}
+
+/// Claims a slot that holds `old` and makes it the new connection's.
+#[inline(always)]
+fn take<S: Slot>(tables: &impl Tables, slot: &S, old: Word, key: &S::Key, new: Word) -> bool {
+    if slot.word().exchange(old.0, Word::CLAIMED.0).is_err() {
+        return false;
+    }
+    slot.name(key);
+    slot.word().set(new.0);
+    if old.is_connection() {
+        tables.load(old.server()).inspect(|load| load.add(load::freed(old)));
+    }
+    tables.load(new.server()).inspect(|load| load.add(load::of(new.state())));
+    true
+}

@@ -1,0 +1,272 @@
+//! The packet's whole way, top to bottom.
+use crate::{
+    answer,
+    connection::{self, Found, Word},
+    family::{Family, V4, V6},
+    flow::Flow,
+    forward, index,
+    packet::{Packet, Truncated},
+    related,
+    scheduler::{self, Client},
+    state::{Direction, State},
+    tables::{Admission, Counters, Event, Handle, Server, Service, Tables},
+    wire::{
+        Protocol,
+        ethernet::{self, ethertype},
+        tcp::Flags,
+    },
+};
+
+/// What is to be done with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Sent out on the interface on which it came.
+    Transmit,
+    /// Sent out on this interface.
+    Redirect(u32),
+    /// Given to the director's own stack.
+    Pass,
+    /// Thrown away.
+    Drop,
+}
+
+/// What is to be done with a packet, and why.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What.
+    pub action: Action,
+    /// Why; counted.
+    pub event: Event,
+}
+
+impl Verdict {
+    /// Out where it came in.
+    #[inline(always)]
+    pub const fn transmit(event: Event) -> Self {
+        Self { action: Action::Transmit, event }
+    }
+
+    /// Out on another interface.
+    #[inline(always)]
+    pub const fn redirect(interface: u32, event: Event) -> Self {
+        Self { action: Action::Redirect(interface), event }
+    }
+
+    /// Up the stack.
+    #[inline(always)]
+    pub const fn pass(event: Event) -> Self {
+        Self { action: Action::Pass, event }
+    }
+
+    /// Away.
+    #[inline(always)]
+    pub const fn drop(event: Event) -> Self {
+        Self { action: Action::Drop, event }
+    }
+}
+
+/// Handles one packet: rewrites it in place and says where it goes. Counts all but the verdict's
+/// own event.
+#[inline(always)]
+pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
+    match ethernet::parse(packet) {
+        Ok((ethertype::IPV4, l3)) => balance::<V4>(packet, tables, l3),
+        Ok((ethertype::IPV6, l3)) => balance::<V6>(packet, tables, l3),
+        Ok(_) => Verdict::pass(Event::NotIp),
+        Err(Truncated) => Verdict::pass(Event::Truncated),
+    }
+}
+
+#[inline(always)]
+fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+    let ip = match F::parse(packet, l3, true) {
+        Ok(ip) => ip,
+        Err(event) => return Verdict::pass(event),
+    };
+    if ip.protocol == F::ICMP {
+        return related::process(packet, tables, &ip);
+    }
+    let flow = match Flow::parse(packet, ip) {
+        Ok(flow) => flow,
+        Err(event) => return Verdict::pass(event),
+    };
+    if let Some(service) = index::service(tables, &flow.destination()) {
+        return from_client(packet, tables, &flow, service);
+    }
+    let client = (flow.ip.destination, flow.destination_port);
+    match related::nat_connection::<F, _>(tables, &flow.source(), client) {
+        Some((found, server)) => from_server(packet, tables, &flow, found, server),
+        None => Verdict::pass(Event::NotOurs),
+    }
+}
+
+/// A packet of a client for a service of ours.
+#[inline(always)]
+fn from_client<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+) -> Verdict {
+    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
+    let now = tables.now();
+    if let Some(found) = connection::find::<F>(tables, &name, now) {
+        let Some(handle) = tables.handle(found.word.server()) else {
+            return Verdict::drop(Event::Inconsistent);
+        };
+        let handle = Handle(handle.get());
+        match fate(flow, &found, handle.admission()) {
+            Fate::Continues => {
+                let Some(server) = tables.server(handle.record()) else {
+                    return Verdict::drop(Event::Inconsistent);
+                };
+                note(tables, flow, service, server, &found);
+                count_in(tables, &found.word, flow, 0);
+                return forward::send(packet, flow, server, Event::Known);
+            }
+            Fate::IsReset => {
+                found.end(tables);
+                return answer::reset(packet, flow, Event::Reset);
+            }
+            Fate::StartsAnew => found.end(tables),
+        }
+    } else if flow.protocol == Protocol::Tcp && !flow.flags.opens() {
+        return stray(packet, tables, flow, service);
+    }
+    start(packet, tables, flow, service, Event::New)
+}
+
+/// What becomes of a packet of a known connection.
+enum Fate {
+    /// It goes to the connection's server.
+    Continues,
+    /// It is the first packet of a new connection.
+    StartsAnew,
+    /// The connection ends here.
+    IsReset,
+}
+
+#[inline(always)]
+fn fate<F: Family>(flow: &Flow<F>, found: &Found<'_>, admission: Admission) -> Fate {
+    if flow.protocol == Protocol::Tcp && flow.flags.opens() && found.word.state().is_closing() {
+        return Fate::StartsAnew;
+    }
+    match (admission, flow.protocol) {
+        (Admission::Open, _) | (Admission::Kept, Protocol::Tcp) => Fate::Continues,
+        (Admission::Reset, Protocol::Tcp) if !flow.flags.opens() => Fate::IsReset,
+        (Admission::Kept | Admission::Reset, _) => Fate::StartsAnew,
+    }
+}
+
+/// Schedules a new connection and forwards its first packet.
+#[inline(always)]
+fn start<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+    event: Event,
+) -> Verdict {
+    let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
+    let Some(number) = scheduler::pick(tables, service, &client) else {
+        return answer::refuse(packet, flow, Event::NoServer);
+    };
+    let Some(server) = related::server_of(tables, number) else {
+        return Verdict::drop(Event::Inconsistent);
+    };
+    let state =
+        State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
+    let now = tables.now();
+    let word = Word::new(now.after(timeout(service, state)), state, number);
+    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
+    if connection::insert::<F>(tables, &name, word, now).is_err() {
+        tables.count_event(Event::TableFull);
+    }
+    count_in(tables, &word, flow, 1);
+    forward::send(packet, flow, server, event)
+}
+
+/// A TCP packet of no known connection that does not open one.
+#[inline(always)]
+fn stray<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+) -> Verdict {
+    if service.stray_by_hash == 0 {
+        return Verdict::pass(Event::NoConnection);
+    }
+    if !flow.flags.has(Flags::RST) {
+        return start(packet, tables, flow, service, Event::Stray);
+    }
+    // It ends whatever it belongs to: nothing is worth remembering.
+    let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
+    let server = scheduler::pick(tables, service, &client)
+        .and_then(|number| related::server_of(tables, number));
+    match server {
+        Some(server) => forward::send(packet, flow, server, Event::Stray),
+        None => Verdict::pass(Event::NoConnection),
+    }
+}
+
+/// An answer of a server behind NAT.
+#[inline(always)]
+fn from_server<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    found: Found<'_>,
+    server: &Server,
+) -> Verdict {
+    let service = tables
+        .standing(server.service.into())
+        .and_then(|standing| tables.service(standing.record.get() as u32));
+    let Some(service) = service else {
+        return Verdict::drop(Event::Inconsistent);
+    };
+    let state = found.word.state().next(flow.protocol, flow.flags, Direction::Server);
+    found.note(tables, state, tables.now().after(timeout(service, state)));
+    tables.count(found.word.server(), |counters| {
+        counters.packets_out += 1;
+        counters.bytes_out += flow.ip.len as u64;
+    });
+    forward::send_back(packet, tables, flow, server)
+}
+
+/// Notes a packet of the client in its connection's entry.
+#[inline(always)]
+fn note<F: Family>(
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+    server: &Server,
+    found: &Found<'_>,
+) {
+    let state = found.word.state().next(flow.protocol, flow.flags, direction(server));
+    found.note(tables, state, tables.now().after(timeout(service, state)));
+}
+
+#[inline(always)]
+fn direction(server: &Server) -> Direction {
+    if server.method == forward::Method::Nat as u8 {
+        Direction::Client
+    } else {
+        Direction::ClientOnly
+    }
+}
+
+#[inline(always)]
+fn timeout(service: &Service, state: State) -> u32 {
+    service.timeouts.get(state.timeout_index()).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn count_in<F: Family>(tables: &impl Tables, word: &Word, flow: &Flow<F>, connections: u64) {
+    tables.count(word.server(), |counters: &mut Counters| {
+        counters.connections += connections;
+        counters.packets_in += 1;
+        counters.bytes_in += flow.ip.len as u64;
+    });
+}

@@ -1,0 +1,395 @@
+//! What differs between IPv4 and IPv6.
+use crate::{
+    answer::pseudo_header,
+    connection::{Name, Narrow, Set, Slot, Wide},
+    forward::tunnel::Inherited,
+    packet::{Packet, Truncated},
+    tables::{Event, Tables},
+    wire::{Raw32, checksum::Sum, ethernet::ethertype, icmp, ipv4, ipv6},
+};
+
+/// An IP packet as its headers describe it.
+#[derive(Clone, Copy)]
+pub struct Ip<F: Family> {
+    /// Source address.
+    pub source: F::Address,
+    /// Destination address.
+    pub destination: F::Address,
+    /// Where the IP header starts in the packet.
+    pub l3: usize,
+    /// Where its payload starts.
+    pub l4: usize,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// Length of the IP packet in bytes, headers included.
+    pub len: usize,
+    /// Hops left.
+    pub ttl: u8,
+    /// Whether a router must not cut it in pieces (always, for IPv6).
+    pub dont_fragment: bool,
+}
+
+/// An address family.
+pub trait Family: Copy {
+    /// An address, as loaded from a packet.
+    type Address: Copy + PartialEq;
+    /// The slots of its connections.
+    type Slot: Slot + 'static;
+    /// 4 or 6.
+    const VERSION: u8;
+    /// Bytes of a header without options or extensions.
+    const HEADER: usize;
+    /// Number of its ICMP.
+    const ICMP: u8;
+    /// Its number inside a tunnel.
+    const ENCAPSULATED: u8;
+    /// Its ethertype.
+    const ETHERTYPE: u16;
+
+    /// An address in four words; those that it has not are 0.
+    fn words(address: Self::Address) -> [u32; 4];
+    /// The address in four words.
+    fn address(words: [u32; 4]) -> Self::Address;
+    /// Reads the headers from `l3` to the transport header. `whole`: the packet must hold all that
+    /// the header claims (not so inside an ICMP error).
+    ///
+    /// # Errors
+    /// Why the packet cannot be balanced.
+    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event>;
+    /// Takes one hop off.
+    ///
+    /// # Errors
+    /// The packet is too short.
+    fn decrement_ttl<P: Packet>(packet: &mut P, l3: usize) -> Result<(), Truncated>;
+    /// Exchanges an address in the header; the other one with `source`.
+    ///
+    /// # Errors
+    /// The packet is too short.
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: bool,
+        address: Self::Address,
+    ) -> Result<(), Truncated>;
+    /// Writes a fresh header without options, with a time to live of 64.
+    ///
+    /// # Errors
+    /// The packet is too short.
+    fn write<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: Self::Address,
+        destination: Self::Address,
+        protocol: u8,
+        payload: u16,
+    ) -> Result<(), Truncated>;
+    /// What an outer header takes over from the header at `l3`.
+    ///
+    /// # Errors
+    /// The packet is too short.
+    fn inherited<P: Packet>(packet: &P, l3: usize) -> Result<Inherited, Truncated>;
+    /// The sum over the pseudo header of an ICMP message (none in IPv4).
+    fn icmp_pseudo_header(source: Self::Address, destination: Self::Address, len: usize) -> Sum;
+    /// Whether an ICMP type is an error that embeds a packet.
+    fn is_icmp_error(kind: u8) -> bool;
+    /// Type, code and last word of an error.
+    fn icmp_error(error: icmp::Error) -> (u8, u8, u32);
+    /// Sets of the connection table.
+    fn sets(tables: &impl Tables) -> u32;
+    /// One set.
+    fn set<T: Tables>(tables: &T, number: u32) -> Option<&Set<Self::Slot>>;
+    /// What names the connection of this client (address, port as loaded) with a service.
+    fn name(
+        tables: &impl Tables,
+        client: Self::Address,
+        port: u16,
+        service: u16,
+    ) -> Name<<Self::Slot as Slot>::Key>;
+}
+
+/// IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct V4;
+/// IPv6.
+#[derive(Clone, Copy, Debug)]
+pub struct V6;
+
+impl Family for V4 {
+    type Address = u32;
+    type Slot = Narrow;
+    const VERSION: u8 = 4;
+    const HEADER: usize = ipv4::LEN;
+    const ICMP: u8 = icmp::v4::PROTOCOL;
+    const ENCAPSULATED: u8 = ipv4::IPIP;
+    const ETHERTYPE: u16 = ethertype::IPV4;
+
+    #[inline(always)]
+    fn words(address: u32) -> [u32; 4] {
+        [address, 0, 0, 0]
+    }
+
+    #[inline(always)]
+    fn address([address, ..]: [u32; 4]) -> u32 {
+        address
+    }
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
+        let header: &ipv4::Ipv4 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
+        let header_len = header.header_len();
+        let len = usize::from(header.total_len.get());
+        let fragment = header.fragment.get();
+        if header.version_ihl >> 4 != 4 || header_len < ipv4::LEN || len < header_len {
+            return Err(Event::Malformed);
+        }
+        if whole && len > packet.len() - l3 {
+            return Err(Event::Truncated);
+        }
+        if fragment & ipv4::FRAGMENTED != 0 {
+            return Err(Event::Fragment);
+        }
+        Ok(Ip {
+            source: header.source.get(),
+            destination: header.destination.get(),
+            l3,
+            l4: l3 + header_len,
+            protocol: header.protocol,
+            len,
+            ttl: header.ttl,
+            dont_fragment: fragment & ipv4::DONT_FRAGMENT != 0,
+        })
+    }
+
+    #[inline(always)]
+    fn decrement_ttl<P: Packet>(packet: &mut P, l3: usize) -> Result<(), Truncated> {
+        packet.view_mut::<ipv4::Ipv4>(l3)?.decrement_ttl();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: bool,
+        address: u32,
+    ) -> Result<(), Truncated> {
+        let header: &mut ipv4::Ipv4 = packet.view_mut(l3)?;
+        let field = if source { &mut header.source } else { &mut header.destination };
+        let sum = Sum::default().add32(!field.get()).add32(address);
+        field.set(address);
+        header.checksum = sum.update(header.checksum.get()).into();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn write<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: u32,
+        destination: u32,
+        protocol: u8,
+        payload: u16,
+    ) -> Result<(), Truncated> {
+        let len = payload + ipv4::LEN as u16;
+        packet.put(l3, ipv4::Ipv4::fresh(source, destination, protocol, len))
+    }
+
+    #[inline(always)]
+    fn inherited<P: Packet>(packet: &P, l3: usize) -> Result<Inherited, Truncated> {
+        let header: &ipv4::Ipv4 = packet.view(l3)?;
+        Ok(Inherited {
+            ttl: header.ttl,
+            tos: header.tos,
+            id: header.id.get(),
+            fragment: header.fragment.get() & ipv4::DONT_FRAGMENT,
+        })
+    }
+
+    #[inline(always)]
+    fn icmp_pseudo_header(_: u32, _: u32, _: usize) -> Sum {
+        Sum::default()
+    }
+
+    #[inline(always)]
+    fn is_icmp_error(kind: u8) -> bool {
+        use icmp::v4::{SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
+        kind == UNREACHABLE || kind == SOURCE_QUENCH || kind == TIME_EXCEEDED
+    }
+
+    #[inline(always)]
+    fn icmp_error(error: icmp::Error) -> (u8, u8, u32) {
+        match error {
+            icmp::Error::PortUnreachable => (icmp::v4::UNREACHABLE, 3, 0),
+            icmp::Error::TooBig(mtu) => (icmp::v4::UNREACHABLE, 4, u32::from(mtu)),
+            icmp::Error::TimeExceeded => (icmp::v4::TIME_EXCEEDED, 0, 0),
+        }
+    }
+
+    #[inline(always)]
+    fn sets(tables: &impl Tables) -> u32 {
+        tables.narrow_sets()
+    }
+
+    #[inline(always)]
+    fn set<T: Tables>(tables: &T, number: u32) -> Option<&Set<Narrow>> {
+        tables.narrow(number)
+    }
+
+    #[inline(always)]
+    fn name(tables: &impl Tables, client: u32, port: u16, service: u16) -> Name<u64> {
+        let rest = u32::from(port) << 16 | u32::from(service);
+        Name {
+            key: u64::from(client) << 32 | u64::from(rest),
+            hash: tables.keys().pair(client, rest),
+        }
+    }
+}
+
+impl Family for V6 {
+    type Address = [u32; 4];
+    type Slot = Wide;
+    const VERSION: u8 = 6;
+    const HEADER: usize = ipv6::LEN;
+    const ICMP: u8 = icmp::v6::PROTOCOL;
+    const ENCAPSULATED: u8 = ipv6::next::IPV6;
+    const ETHERTYPE: u16 = ethertype::IPV6;
+
+    #[inline(always)]
+    fn words(address: [u32; 4]) -> [u32; 4] {
+        address
+    }
+
+    #[inline(always)]
+    fn address(words: [u32; 4]) -> [u32; 4] {
+        words
+    }
+
+    #[inline(always)]
+    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
+        let header: &ipv6::Ipv6 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
+        let len = usize::from(header.payload_len.get()) + ipv6::LEN;
+        if header.version_class_flow.get() >> 28 != 6 {
+            return Err(Event::Malformed);
+        }
+        if whole && len > packet.len() - l3 {
+            return Err(Event::Truncated);
+        }
+        let source = header.source.map(Raw32::get);
+        let destination = header.destination.map(Raw32::get);
+        let ttl = header.hop_limit;
+        let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
+        Ok(Ip { source, destination, l3, l4, protocol, len, ttl, dont_fragment: true })
+    }
+
+    #[inline(always)]
+    fn decrement_ttl<P: Packet>(packet: &mut P, l3: usize) -> Result<(), Truncated> {
+        let header: &mut ipv6::Ipv6 = packet.view_mut(l3)?;
+        header.hop_limit = header.hop_limit.wrapping_sub(1);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn set_address<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: bool,
+        address: [u32; 4],
+    ) -> Result<(), Truncated> {
+        let header: &mut ipv6::Ipv6 = packet.view_mut(l3)?;
+        let field = if source { &mut header.source } else { &mut header.destination };
+        *field = address.map(Raw32::new);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn write<P: Packet>(
+        packet: &mut P,
+        l3: usize,
+        source: [u32; 4],
+        destination: [u32; 4],
+        protocol: u8,
+        payload: u16,
+    ) -> Result<(), Truncated> {
+        packet.put(l3, ipv6::Ipv6::fresh(source, destination, protocol, payload))
+    }
+
+    #[inline(always)]
+    fn inherited<P: Packet>(packet: &P, l3: usize) -> Result<Inherited, Truncated> {
+        let header: &ipv6::Ipv6 = packet.view(l3)?;
+        Ok(Inherited {
+            ttl: header.hop_limit,
+            tos: (header.version_class_flow.get() >> 20) as u8,
+            id: 0,
+            // The sender counts on nobody fragmenting it on the way.
+            fragment: ipv4::DONT_FRAGMENT,
+        })
+    }
+
+    #[inline(always)]
+    fn icmp_pseudo_header(source: [u32; 4], destination: [u32; 4], len: usize) -> Sum {
+        pseudo_header::<Self>(source, destination, Self::ICMP, len)
+    }
+
+    #[inline(always)]
+    fn is_icmp_error(kind: u8) -> bool {
+        kind >= icmp::v6::UNREACHABLE && kind <= icmp::v6::PARAMETER_PROBLEM
+    }
+
+    #[inline(always)]
+    fn icmp_error(error: icmp::Error) -> (u8, u8, u32) {
+        match error {
+            icmp::Error::PortUnreachable => (icmp::v6::UNREACHABLE, 4, 0),
+            icmp::Error::TooBig(mtu) => (icmp::v6::TOO_BIG, 0, u32::from(mtu)),
+            icmp::Error::TimeExceeded => (icmp::v6::TIME_EXCEEDED, 0, 0),
+        }
+    }
+
+    #[inline(always)]
+    fn sets(tables: &impl Tables) -> u32 {
+        tables.wide_sets()
+    }
+
+    #[inline(always)]
+    fn set<T: Tables>(tables: &T, number: u32) -> Option<&Set<Wide>> {
+        tables.wide(number)
+    }
+
+    #[inline(always)]
+    fn name(tables: &impl Tables, client: [u32; 4], port: u16, service: u16) -> Name<[u64; 3]> {
+        let [a, b, c, d] = client;
+        let rest = u32::from(port) << 16 | u32::from(service);
+        let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        Name { key: [join(a, b), join(c, d), u64::from(rest)], hash: tables.keys().five(client, rest) }
+    }
+}
+
+/// Extension headers that are followed; a packet with more is left to the stack.
+const MAX_EXTENSIONS: usize = 6;
+
+/// Finds the transport header: its protocol and where it starts.
+#[inline(always)]
+fn skip_extensions(packet: &impl Packet, first: u8, at: usize) -> Result<(u8, usize), Event> {
+    let (mut next, mut at) = (first, at);
+    for _ in 0..MAX_EXTENSIONS {
+        match next {
+            ipv6::next::HOP_BY_HOP | ipv6::next::ROUTING | ipv6::next::DESTINATION => {
+                let header: &ipv6::Extension =
+                    packet.view(at).map_err(|Truncated| Event::Truncated)?;
+                next = header.next_header;
+                at += (usize::from(header.len) + 1) * 8;
+            }
+            ipv6::next::FRAGMENT => {
+                let header: &ipv6::Fragment =
+                    packet.view(at).map_err(|Truncated| Event::Truncated)?;
+                // An atomic fragment (RFC 6946) is a whole packet.
+                if header.offset.get() & !0x6 != 0 {
+                    return Err(Event::Fragment);
+                }
+                next = header.next_header;
+                at += size_of::<ipv6::Fragment>();
+            }
+            _ => return Ok((next, at)),
+        }
+    }
+    Err(Event::Malformed)
+}

@@ -1,0 +1,81 @@
+//! The index: from an address, port and protocol to a service, or to a server behind NAT.
+use crate::{
+    hash,
+    tables::{IndexKind, Server, Service, Tables},
+};
+
+/// What is looked up.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// Address.
+    pub address: [u32; 4],
+    /// Port, as it stands in packets.
+    pub port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// 4 or 6.
+    pub version: u8,
+}
+
+impl Endpoint {
+    /// Keyed hash, never 0.
+    #[inline(always)]
+    pub fn tag(&self, keys: hash::Keys, kind: IndexKind) -> u64 {
+        let rest =
+            u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(kind as u8);
+        let hash = match self.version {
+            4 => {
+                let [address, ..] = self.address;
+                keys.pair(address, rest)
+            }
+            _ => keys.five(self.address, rest),
+        };
+        hash | 1
+    }
+
+    /// The two lines in which the entry with this tag may be.
+    #[inline(always)]
+    pub fn lines(tag: u64, lines: u32) -> [u32; 2] {
+        [hash::reduce(tag, lines), hash::reduce(hash::second(tag), lines)]
+    }
+}
+
+/// The service that clients reach at `at`.
+#[inline(always)]
+pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service> {
+    let record = find(tables, at.tag(tables.keys(), IndexKind::Service))?;
+    let service = tables.service(record as u32)?;
+    let same = service.port == at.port
+        && service.protocol == at.protocol
+        && service.version == at.version
+        && service.address == at.address;
+    same.then_some(service)
+}
+
+/// The number of the first server that listens at `at` and answers through NAT.
+#[inline(always)]
+pub fn server(tables: &impl Tables, at: &Endpoint) -> Option<u32> {
+    find(tables, at.tag(tables.keys(), IndexKind::Server)).map(|number| number as u32)
+}
+
+/// Whether `server` listens at `at`.
+#[inline(always)]
+pub fn is_at(server: &Server, at: &Endpoint) -> bool {
+    server.port == at.port
+        && server.protocol == at.protocol
+        && server.version == at.version
+        && server.address == at.address
+}
+
+#[inline(always)]
+fn find(tables: &impl Tables, tag: u64) -> Option<u64> {
+    let [first, second] = Endpoint::lines(tag, tables.index_lines());
+    for line in [first, second] {
+        for entry in &tables.index_line(line)?.entries {
+            if entry.tag.get() == tag {
+                return Some(entry.value.get());
+            }
+        }
+    }
+    None
+}

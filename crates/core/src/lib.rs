@@ -1,0 +1,34 @@
+//! What happens to a packet, decided once for the kernel and for the host.
+//!
+//! The kernel program (`lvs-xdp`) and the host build (tests, `lvs explain`) compile this very code;
+//! they differ only in how bytes are reached ([`packet::Packet`]) and where tables live
+//! ([`tables::Tables`]). Start reading at [`director::process`].
+#![cfg_attr(not(test), no_std)]
+#![warn(missing_docs)]
+#![expect(
+    clippy::inline_always,
+    reason = "the kernel's verifier follows a packet pointer only within one function"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_lossless,
+    reason = "fields are cut out of words; const fn has no From"
+)]
+
+pub mod answer;
+pub mod clock;
+pub mod connection;
+pub mod director;
+pub mod family;
+pub mod flow;
+pub mod forward;
+pub mod hash;
+pub mod index;
+pub mod packet;
+pub mod related;
+pub mod scheduler;
+pub mod shared;
+pub mod state;
+pub mod tables;
+pub mod wire;

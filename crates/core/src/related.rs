@@ -1,0 +1,198 @@
+//! ICMP errors about balanced connections: to the server that they concern, or back to the client.
+//!
+//! An error embeds the start of the packet that caused it, at least 8 bytes after its IP header, so
+//! the ports are there and nothing else need be.
+use crate::{
+    connection::{self, Word},
+    director::Verdict,
+    family::{Family, Ip},
+    forward::{self, Method},
+    index::{self, Endpoint},
+    packet::{Packet, Truncated},
+    scheduler::{self, Client},
+    tables::{Event, Handle, Server, Tables},
+    wire::{
+        Raw16,
+        checksum::Sum,
+        icmp::{self, Icmp},
+    },
+};
+
+/// The embedded packet, as far as it is needed.
+struct Embedded<F: Family> {
+    ip: Ip<F>,
+    source_port: u16,
+    destination_port: u16,
+}
+
+impl<F: Family> Embedded<F> {
+    #[inline(always)]
+    fn parse(packet: &impl Packet, at: usize) -> Result<Self, Event> {
+        let ip = F::parse(packet, at, false)?;
+        let [source, destination]: [Raw16; 2] =
+            *packet.view(ip.l4).map_err(|Truncated| Event::Truncated)?;
+        Ok(Self { ip, source_port: source.get(), destination_port: destination.get() })
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, address: F::Address, port: u16) -> Endpoint {
+        Endpoint {
+            address: F::words(address),
+            port,
+            protocol: self.ip.protocol,
+            version: F::VERSION,
+        }
+    }
+}
+
+/// Handles an ICMP message; one that is no error or concerns none of our connections goes up the
+/// stack.
+#[inline(always)]
+pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, ip: &Ip<F>) -> Verdict {
+    let Ok(&Icmp { kind, .. }) = packet.view(ip.l4) else {
+        return Verdict::pass(Event::Truncated);
+    };
+    if !F::is_icmp_error(kind) {
+        return Verdict::pass(Event::NotOurs);
+    }
+    let embedded = match Embedded::<F>::parse(packet, ip.l4 + icmp::LEN) {
+        Ok(embedded) => embedded,
+        Err(event) => return Verdict::pass(event),
+    };
+    if let Some(server) = about_answer(tables, &embedded) {
+        return to_server(packet, ip, &embedded, server);
+    }
+    match about_request(tables, &embedded) {
+        Some(server) => to_client(packet, tables, ip, &embedded, server),
+        None => Verdict::pass(Event::NotOurs),
+    }
+}
+
+/// The server that sent the embedded packet: from a service of ours to its client.
+#[inline(always)]
+fn about_answer<'t, F: Family>(
+    tables: &'t impl Tables,
+    embedded: &Embedded<F>,
+) -> Option<&'t Server> {
+    let at = embedded.endpoint(embedded.ip.source, embedded.source_port);
+    let service = index::service(tables, &at)?;
+    let (client, port) = (embedded.ip.destination, embedded.destination_port);
+    let name = F::name(tables, client, port, service.number);
+    let number = match connection::find::<F>(tables, &name, tables.now()) {
+        Some(found) => found.word.server(),
+        None if service.stray_by_hash != 0 => {
+            scheduler::pick(tables, service, &Client { address: F::words(client), port })?
+        }
+        None => return None,
+    };
+    server_of(tables, number)
+}
+
+/// The server behind NAT to which the embedded packet went.
+#[inline(always)]
+fn about_request<'t, F: Family>(
+    tables: &'t impl Tables,
+    embedded: &Embedded<F>,
+) -> Option<&'t Server> {
+    let at = embedded.endpoint(embedded.ip.destination, embedded.destination_port);
+    let client = (embedded.ip.source, embedded.source_port);
+    nat_connection::<F, _>(tables, &at, client).map(|(_, server)| server)
+}
+
+/// Services that one server address behind NAT may belong to.
+pub const SHARED: usize = 8;
+
+/// The connection of `client` with one of the services whose server at `at` answers through NAT.
+#[inline(always)]
+pub fn nat_connection<'t, F: Family, T: Tables>(
+    tables: &'t T,
+    at: &Endpoint,
+    (client, port): (F::Address, u16),
+) -> Option<(connection::Found<'t>, &'t Server)> {
+    let mut number = index::server(tables, at)?;
+    for _ in 0..SHARED {
+        let server = server_of(tables, number)?;
+        if !index::is_at(server, at) {
+            return None;
+        }
+        let name = F::name(tables, client, port, server.service);
+        if let Some(found) = connection::find::<F>(tables, &name, tables.now())
+            && found.word.server() == number & (Word::SERVERS - 1)
+        {
+            return Some((found, server));
+        }
+        number = server.next;
+    }
+    None
+}
+
+/// The record of a server.
+#[inline(always)]
+pub fn server_of(tables: &impl Tables, number: u32) -> Option<&Server> {
+    tables.server(Handle(tables.handle(number)?.get()).record())
+}
+
+#[inline(always)]
+fn to_server<F: Family>(
+    packet: &mut impl Packet,
+    ip: &Ip<F>,
+    embedded: &Embedded<F>,
+    server: &Server,
+) -> Verdict {
+    if server.method == Method::Nat as u8 && server.interface != 0 {
+        let new = (F::address(server.address), server.port);
+        if translate(packet, ip, false, embedded, true, new).is_err() {
+            return Verdict::drop(Event::NoRoom);
+        }
+    }
+    forward::carry(packet, ip, server, Event::Related)
+}
+
+#[inline(always)]
+fn to_client<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    ip: &Ip<F>,
+    embedded: &Embedded<F>,
+    server: &Server,
+) -> Verdict {
+    let new = (F::address(server.virtual_address), server.virtual_port);
+    if translate(packet, ip, true, embedded, false, new).is_err() {
+        return Verdict::drop(Event::NoRoom);
+    }
+    forward::route(packet, tables, ip, new.0, Event::Related)
+}
+
+/// Exchanges an address of the outer header, and an address and a port of the embedded packet, and
+/// brings the checksums up to date.
+#[inline(always)]
+fn translate<F: Family>(
+    packet: &mut impl Packet,
+    ip: &Ip<F>,
+    outer_source: bool,
+    embedded: &Embedded<F>,
+    inner_source: bool,
+    (address, port): (F::Address, u16),
+) -> Result<(), Truncated> {
+    let (old_outer, old_inner, old_port) = (
+        if outer_source { ip.source } else { ip.destination },
+        if inner_source { embedded.ip.source } else { embedded.ip.destination },
+        if inner_source { embedded.source_port } else { embedded.destination_port },
+    );
+    F::set_address(packet, ip.l3, outer_source, address)?;
+    F::set_address(packet, embedded.ip.l3, inner_source, address)?;
+    let at = embedded.ip.l4 + if inner_source { 0 } else { 2 };
+    packet.put(at, Raw16::new(port))?;
+    // The embedded IPv4 header sums up to nothing before and after, thanks to its own checksum.
+    let mut change = Sum::default().sub16(old_port).add16(port);
+    if F::VERSION == 6 {
+        change = change
+            .sub_words(F::words(old_inner))
+            .add_words(F::words(address))
+            .sub_words(F::words(old_outer))
+            .add_words(F::words(address));
+    }
+    let header: &mut Icmp = packet.view_mut(ip.l4)?;
+    header.checksum = change.update(header.checksum.get()).into();
+    Ok(())
+}

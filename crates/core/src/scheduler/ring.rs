@@ -1,0 +1,51 @@
+//! What the hash schedulers share: a ring of servers, and what happens when one is not available.
+use core::ops::ControlFlow;
+
+use crate::{
+    scheduler::SchedulerFlags,
+    tables::{Handle, Service, Tables},
+};
+
+/// The server at the place that `hash(0)` names. If it is not available and the service has the
+/// fallback flag: the first available one among the places of `hash(first + i)`, all modulo the
+/// ring's length.
+#[inline(always)]
+pub fn pick(
+    tables: &impl Tables,
+    service: &Service,
+    hash: impl Fn(u32) -> u32,
+) -> Option<u32> {
+    let len = service.ring_len;
+    if len == 0 {
+        return None;
+    }
+    let first = hash(0) % len;
+    let server = tables.ring(service.ring + first).filter(|&server| server != 0)?;
+    if is_available(tables, server) {
+        return Some(server);
+    }
+    if !service.flags.has(SchedulerFlags::FALLBACK) {
+        return None;
+    }
+    let mut found = None;
+    tables.each(len, |offset| {
+        let place = hash((offset + first) % len) % len;
+        match tables.ring(service.ring + place) {
+            Some(server) if server != 0 && !is_available(tables, server) => {
+                ControlFlow::Continue(())
+            }
+            Some(server) if server != 0 => {
+                found = Some(server);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Break(()),
+        }
+    });
+    found
+}
+
+#[inline(always)]
+fn is_available(tables: &impl Tables, server: u32) -> bool {
+    let record = tables.handle(server).map_or(0, |handle| Handle(handle.get()).record());
+    tables.server(record).is_some_and(|server| server.weight > 0)
+}

@@ -1,0 +1,78 @@
+//! A packet in the kernel.
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
+    programs::XdpContext,
+};
+use lvs_core::packet::{Packet, Truncated, Wire};
+
+/// The memory of the packet that the program was called for.
+pub(crate) struct Frame {
+    ctx: *mut xdp_md,
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self { ctx: ctx.ctx, start: ctx.data(), end: ctx.data_end() }
+    }
+
+    /// Reads the window anew: a helper moved it.
+    #[inline(always)]
+    fn refresh(&mut self) {
+        let ctx = XdpContext::new(self.ctx);
+        (self.start, self.end) = (ctx.data(), ctx.data_end());
+    }
+
+    /// The address of a `T` at `at`. The verifier accepts an access only after it has seen
+    /// `pointer + size > end` compared on the same pointer: exactly that and nothing else.
+    #[inline(always)]
+    fn address<T>(&self, at: usize) -> Result<usize, Truncated> {
+        let address = self.start + at;
+        if address + size_of::<T>() > self.end { Err(Truncated) } else { Ok(address) }
+    }
+}
+
+impl Packet for Frame {
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        // SAFETY: the kernel's context is valid while the program runs.
+        unsafe { (*self.ctx).ingress_ifindex }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    #[inline(always)]
+    fn view<T: Wire>(&self, at: usize) -> Result<&T, Truncated> {
+        // SAFETY: in bounds; `Wire` admits any bytes at any alignment.
+        self.address::<T>(at).map(|address| unsafe { &*(address as *const T) })
+    }
+
+    #[inline(always)]
+    fn view_mut<T: Wire>(&mut self, at: usize) -> Result<&mut T, Truncated> {
+        // SAFETY: as in `view`; `self` is borrowed mutably, so nobody else looks at the packet.
+        self.address::<T>(at).map(|address| unsafe { &mut *(address as *mut T) })
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, by: i32) -> Result<(), Truncated> {
+        // SAFETY: the helper checks the bounds; `refresh` drops the old pointers.
+        let failed = unsafe { bpf_xdp_adjust_head(self.ctx, -by) } != 0;
+        self.refresh();
+        if failed { Err(Truncated) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, len: usize) -> Result<(), Truncated> {
+        let by = len as i32 - self.len() as i32;
+        // SAFETY: as in `grow_front`.
+        let failed = unsafe { bpf_xdp_adjust_tail(self.ctx, by) } != 0;
+        self.refresh();
+        if failed { Err(Truncated) } else { Ok(()) }
+    }
+}
