@@ -129,3 +129,72 @@ fn drain(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::{
+        Client, Family, Lab, Layout, Method, Ports, RealServer, Shape, checksum_of, packet,
+    };
+
+    /// Wraps every packet that arrives on a TUN device into IPv4 towards the real server.
+    fn encapsulate(director: &Namespace, from: SocketAddr, to: SocketAddr) -> Result<Task> {
+        let (mut tun, socket) = director.run(|| {
+            let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(255)))?;
+            Ok((sys::open_tun("encap0")?, socket))
+        })?;
+        director.ip(&["link set encap0 up"])?;
+        let mut buffer = vec![0; 1 << 16];
+        director.spawn("encapsulate", move |stop| {
+            loop {
+                if stop.wait(&[(tun.as_fd(), Interest::Read)], None)? == Woken::Stopped {
+                    return Ok(());
+                }
+                let length = tun.read(&mut buffer)?;
+                let inner = if buffer[0] >> 4 == 4 {
+                    packet::protocol::IPV4
+                } else {
+                    packet::protocol::IPV6
+                };
+                let outer = packet::ip(from.ip(), to.ip(), inner, &buffer[..length]);
+                socket.send_to(&outer, &to.into())?;
+            }
+        })
+    }
+
+    /// GRO on the way merges what is inside tunnels, and must be undone before the tunnel's end.
+    #[test]
+    fn an_upload_through_a_tunnel_arrives_whole() {
+        let lab = Lab::new("lvstest").expect("these tests need root");
+        let layout = Layout::new(Shape::TwoNetworks, &[Method::Tunnel]);
+        let site = layout.bring_up(&lab).expect("comes up");
+        let server = RealServer::start(&site, 0, Ports::default()).expect("starts");
+        let (client, director) =
+            (site.client(0).expect("client"), site.director().expect("director"));
+        let network = site.topology().network("server").expect("network");
+        let from = SocketAddr::new(network.host(Family::V4, 1), 0);
+        let to = SocketAddr::new(site.server_address(0, Family::V4).expect("address"), 0);
+        let _tunnel = encapsulate(director, from, to).expect("starts");
+        for family in Family::ALL {
+            let vip = site.vip(family).expect("a virtual address");
+            let gateway = site.address("director", family).expect("address");
+            let bits = if family == Family::V4 { 32 } else { 128 };
+            director
+                .ip(&[
+                    format!("address del {vip}/{bits} dev eth0"),
+                    format!("route add {vip}/{bits} dev encap0"),
+                ])
+                .expect("routes");
+            client.ip(&[format!("route add {vip}/{bits} via {gateway} mtu 1400")]).expect("routes");
+            let length = 20_000_000;
+            let answer = Client::new(client)
+                .http_post(SocketAddr::new(vip, 80), "/", length)
+                .expect("uploads");
+            assert_eq!(answer.text(), format!("{length} {:016x}\n", checksum_of(length)));
+        }
+        let counts = server.decapsulator.as_ref().expect("a tunnel's end").counts();
+        assert!(counts.v4_in_v4 > 10_000 && counts.v6_in_v4 > 10_000, "{counts:?}");
+    }
+}

@@ -153,12 +153,24 @@ impl Load {
         (report.samples.len(), report.failures.len())
     }
 
+    /// Asks all workers to end, before any of them is waited for.
+    fn stop(&self) {
+        self.workers.iter().for_each(Task::stop);
+    }
+
     /// Ends it, after the answers to requests under way.
     pub fn finish(mut self) -> Result<Report> {
+        self.stop();
         for worker in self.workers.drain(..) {
             worker.finish()?;
         }
         Ok(self.report())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -211,6 +211,11 @@ pub(crate) struct Task {
 }
 
 impl Task {
+    /// Asks the thread to end, without waiting for it.
+    pub(crate) fn stop(&self) {
+        self.stop.raise();
+    }
+
     /// Ends the thread and tells how it went.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.stop.raise();

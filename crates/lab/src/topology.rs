@@ -248,6 +248,9 @@ fn set_parameters(namespace: &Namespace, forwards: bool) -> Result<()> {
         ("net.ipv6.conf.all.accept_redirects", "0"),
         ("net.ipv6.conf.default.accept_redirects", "0"),
         ("net.ipv6.conf.default.accept_ra", "0"),
+        // Every refused request gets its ICMP error.
+        ("net.ipv4.icmp_ratelimit", "0"),
+        ("net.ipv6.icmp.ratelimit", "0"),
         // Addresses can be used at once.
         ("net.ipv6.conf.default.accept_dad", "0"),
         ("net.ipv6.conf.default.dad_transmits", "0"),
