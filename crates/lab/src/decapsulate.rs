@@ -193,6 +193,10 @@ mod tests {
                 .http_post(SocketAddr::new(vip, 80), "/", length)
                 .expect("uploads");
             assert_eq!(answer.text(), format!("{length} {:016x}\n", checksum_of(length)));
+            let answer = Client::new(client)
+                .udp_ask(SocketAddr::new(vip, 5353), b"question", 0)
+                .expect("the answer comes from the virtual address");
+            assert_eq!(answer.server, "server1");
         }
         let counts = server.decapsulator.as_ref().expect("a tunnel's end").counts();
         assert!(counts.v4_in_v4 > 10_000 && counts.v6_in_v4 > 10_000, "{counts:?}");

@@ -160,7 +160,7 @@ impl Namespace {
 
     /// Makes the namespace forget all neighbours (ARP and neighbour discovery) that it learned.
     pub fn forget_neighbours(&self) -> Result<()> {
-        self.ip(&["-4 neigh flush nud all", "-6 neigh flush nud all"])
+        self.ip(&["neigh flush all"])
     }
 
     /// Adds an address with its prefix length, usable at once (no duplicate address detection).

@@ -115,3 +115,20 @@ fn every_kind_of_tunnel_ends_at_the_real_server() {
     });
     assert_eq!(unreachable, 0, "the server does not complain about the tunnel");
 }
+
+/// The kernel takes the outer tag out of a frame that it hands to a capture.
+#[test]
+fn a_capture_shows_vlan_tags_as_on_the_wire() {
+    let lab = lab();
+    let site = Layout::new(Shape::Lan, &[]).bring_up(&lab).expect("comes up");
+    let capture = Capture::start(site.director().expect("director"), "eth0").expect("captures");
+    let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    let datagram = packet::udp(address("10.0.0.2:7"), address("10.0.0.1:7"), b"tagged");
+    let mut frame = packet::ethernet_ip(BROADCAST, [2, 0, 0, 0, 0, 1], &datagram);
+    frame.splice(12..12, [0x88, 0xa8, 0, 5, 0x81, 0, 0, 7]);
+    site.client(0).expect("client").send_frame("eth0", &frame).expect("sends");
+    let is_it = |seen: &Captured| seen.parse().is_some_and(|parsed| parsed.payload == b"tagged");
+    let seen = capture.wait_for(SOON, "a tagged frame", is_it).expect("arrives");
+    assert_eq!(seen.bytes, frame);
+    assert_eq!(seen.parse().expect("an IP packet").vlans, [5, 7]);
+}

@@ -233,3 +233,45 @@ fn a_program_runs_in_the_namespace_and_its_lines_are_kept() {
     sleeper.kill().expect("dies");
     assert!(!sleeper.is_running());
 }
+
+/// Real servers of direct routing have the virtual address, but the director alone answers for it.
+#[test]
+fn the_virtual_address_leads_to_the_director_only() {
+    let lab = lab();
+    let layout = Layout::new(Shape::Lan, &[Method::Direct, Method::Tunnel]);
+    let site = layout.bring_up(&lab).expect("comes up");
+    let _servers = RealServer::start_all(&site, Ports::default()).expect("start");
+    let client = site.client(0).expect("client");
+    for family in Family::ALL {
+        let to = SocketAddr::new(site.vip(family).expect("address"), 80);
+        for _ in 0..5 {
+            client.forget_neighbours().expect("forgets");
+            let error = Client::new(client).http_get(to, "/").expect_err("no director runs");
+            let kind = error.root_cause().downcast_ref().map(std::io::Error::kind);
+            assert_eq!(kind, Some(std::io::ErrorKind::ConnectionRefused), "{error:#}");
+        }
+    }
+}
+
+/// What the machine does not have is not tested: these programs are an extra.
+#[test]
+fn servers_and_clients_of_others_work_where_they_are_installed() {
+    let lab = lab();
+    let site = Layout::new(Shape::Lan, &[Method::Direct]).bring_up(&lab).expect("comes up");
+    let server = site.server(0).expect("server");
+    let files = lab.temp_dir("files").expect("made");
+    std::fs::write(files.path().join("name"), "python\n").expect("writes");
+    let python = lvs_lab::python_http(server, files.path(), "::", 80).expect("starts");
+    assert_eq!(python.is_some(), lvs_lab::find_program("python3").is_some());
+    let to = SocketAddr::new(site.server_address(0, Family::V6).expect("address"), 80);
+    let client = site.client(0).expect("client");
+    if python.is_some() {
+        let response = Client::new(client).http_get(to, "/name").expect("answers");
+        assert_eq!((response.status, response.text().as_str()), (200, "python\n"));
+    }
+    drop(python);
+    let _ours = RealServer::start(&site, 0, Ports::default()).expect("starts");
+    let text = lvs_lab::curl(client, &format!("http://{to}/")).expect("answers");
+    assert_eq!(text.is_some(), lvs_lab::find_program("curl").is_some());
+    assert!(text.is_none_or(|text| text.starts_with("server1 [fd00::2]:")));
+}
