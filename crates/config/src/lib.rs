@@ -30,4 +30,6 @@ pub use crate::{
     },
     error::{ConfigError, Errors, Problem},
     file::{WriteError, write_atomically},
+    persist::{PersistError, persist},
+    write::{services_to_toml, to_toml},
 };
