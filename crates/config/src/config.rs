@@ -6,7 +6,7 @@ use toml::de::{DeTable, Error as TomlError};
 
 use crate::{
     daemon::{self, Daemon},
-    error::{ConfigError, Errors, Problem},
+    error::{ConfigError, DUPLICATE_KEY, Errors, Problem},
     places::locate,
     section::{Place, Report, Section},
     service,
@@ -86,7 +86,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Errors> {
 
 /// The one error after which the rest of the file means what it says.
 fn is_duplicate_key(error: &TomlError) -> bool {
-    error.message() == "duplicate key"
+    error.message() == DUPLICATE_KEY
 }
 
 fn read_file(file: &Section<'_>, report: &mut Report) -> (Option<Daemon>, Vec<Span>, Desired) {
@@ -101,9 +101,7 @@ fn read_file(file: &Section<'_>, report: &mut Report) -> (Option<Daemon>, Vec<Sp
     }
     let rules = desired.violations().into_iter();
     report.0.extend(rules.filter_map(|violation| locate(violation, &places)));
-    if file.value(&DAEMON).is_none() {
-        file.missing(&DAEMON, report);
-    }
+    file.require(&DAEMON, report);
     let daemon = file.section(&DAEMON, Place::Daemon, report);
     let daemon = daemon.map(|section| daemon::read(&section, &desired, report));
     let (daemon, spans) = daemon.unzip();

@@ -1,6 +1,6 @@
 //! `[daemon]`: what concerns the daemon and not one service.
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     path::{Path, PathBuf},
 };
 
@@ -188,23 +188,21 @@ pub(crate) fn read(
 
 fn read_interfaces(section: &Section<'_>, report: &mut Report) -> (Vec<String>, Vec<Span>) {
     let (mut names, mut spans) = (Vec::new(), Vec::new());
-    if section.value(&INTERFACES).is_none() {
-        section.missing(&INTERFACES, report);
-    }
+    section.require(&INTERFACES, report);
     let Some((array, span)) = section.array(&INTERFACES, "an array of strings", report) else {
         return (names, spans);
     };
     if array.is_empty() {
         report.add(Problem::NoInterface, span);
     }
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     for value in array {
         let Some((name, span)) = string(&INTERFACES, value, report) else {
             continue;
         };
         if !is_interface_name(name) {
             report.add(Problem::InterfaceName(name.to_owned()), span);
-        } else if seen.insert(name, ()).is_some() {
+        } else if !seen.insert(name) {
             report.add(Problem::InterfaceTwice(name.to_owned()), span);
         } else {
             names.push(name.to_owned());

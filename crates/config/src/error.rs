@@ -12,6 +12,9 @@ use crate::{
 /// So many errors are shown; a file with more has one cause for most of them.
 const SHOWN: usize = 50;
 
+/// What the TOML parser says of a key that is there already.
+pub(crate) const DUPLICATE_KEY: &str = "duplicate key";
+
 /// Every error of one file, in the order of their places.
 ///
 /// `Display` shows them without colours, each with its line underlined.
@@ -178,6 +181,7 @@ impl Problem {
                 "make it readable, or name another one with `-f FILE`".into()
             }
             Self::NotText => "save it as UTF-8".into(),
+            Self::Syntax(what) if what == DUPLICATE_KEY => "keep one of them".into(),
             Self::Syntax(_) => "write it as TOML (https://toml.io)".into(),
             Self::UnknownKey { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::UnknownKey { near: None, known, .. } => {
@@ -212,7 +216,7 @@ impl Problem {
             }
             Self::NotAPath(_) => "write a path that begins with `/`".into(),
             Self::Capacity { what, count, .. } => {
-                format!("leave `{what}` out of [daemon], or write {} or more", count)
+                format!("leave `{what}` out of [daemon], or write {count} or more")
             }
             Self::Rule(rule) => rule.remedy(),
         }

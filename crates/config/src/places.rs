@@ -48,18 +48,16 @@ pub(crate) fn locate(violation: Violation, places: &[ServicePlace]) -> Option<Co
         None => &service.own,
         Some(server) => service.servers.get(server)?,
     };
-    let related = match violation.rule {
-        Rule::NameTaken { by, .. } => {
-            Some((places.get(by)?.own.of(Field::Name), "the first one of this name"))
-        }
-        Rule::KeyTaken { by, .. } => {
-            Some((places.get(by)?.own.of(Field::Address), "the first one of this address"))
-        }
-        Rule::ServerTaken { by, .. } => {
-            Some((service.servers.get(by)?.of(Field::Address), "the first one of this address"))
-        }
-        _ if place.broken || (violation.server.is_some() && service.own.broken) => return None,
-        _ => None,
+    let related = if let Rule::NameTaken { by, .. } = violation.rule {
+        Some((places.get(by)?.own.of(Field::Name), "the first one of this name"))
+    } else if let Rule::KeyTaken { by, .. } = violation.rule {
+        Some((places.get(by)?.own.of(Field::Address), "the first one of this address"))
+    } else if let Rule::ServerTaken { by, .. } = violation.rule {
+        Some((service.servers.get(by)?.of(Field::Address), "the first one of this address"))
+    } else if (place.broken || service.own.broken) && violation.field != Field::Name {
+        return None;
+    } else {
+        None
     };
     let span = Some(place.of(violation.field));
     Some(ConfigError { problem: Problem::Rule(violation.rule), span, related })

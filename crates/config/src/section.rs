@@ -106,7 +106,23 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(crate) fn missing(&self, key: &Key, report: &mut Report) {
+    /// Reports a key that must be there and is not, unless a mistyped one stands for it.
+    pub(crate) fn require(&self, key: &Key, report: &mut Report) {
+        let meant = |error: &ConfigError| {
+            let typed_here = error.span.as_ref().is_some_and(|at| self.has_key_at(at));
+            typed_here
+                && matches!(&error.problem, Problem::UnknownKey { near, .. } if *near == Some(key.name))
+        };
+        if self.value(key).is_none() && !report.0.iter().rev().take(self.table.len()).any(meant) {
+            self.missing(key, report);
+        }
+    }
+
+    fn has_key_at(&self, place: &Span) -> bool {
+        self.table.iter().any(|(name, _)| name.span() == *place)
+    }
+
+    fn missing(&self, key: &Key, report: &mut Report) {
         let section = self.place.to_string();
         let problem = Problem::Missing { key: key.name, section, example: key.example };
         report.add(problem, self.span.clone());
@@ -207,13 +223,11 @@ pub(crate) fn string<'a>(
     value: &'a Spanned<DeValue<'a>>,
     report: &mut Report,
 ) -> Found<&'a str> {
-    match value.get_ref().as_str() {
-        Some(text) => Some((text, value.span())),
-        None => {
-            wrong_type(key, "an array of strings", value, report);
-            None
-        }
+    let text = value.get_ref().as_str();
+    if text.is_none() {
+        wrong_type(key, "an array of strings", value, report);
     }
+    text.map(|text| (text, value.span()))
 }
 
 /// A whole number in a range.

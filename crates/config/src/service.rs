@@ -1,4 +1,6 @@
 //! `[[service]]`: services, their checks and their servers.
+use std::net::{Ipv6Addr, SocketAddr};
+
 use lvs_model::{
     desired::{
         Check, CheckKind, Drain, Probe, Server, ServerCheck, Service, ServiceKey, Stray, Timeouts,
@@ -33,7 +35,7 @@ impl Word for State {
     const TABLE: &'static [(&'static str, Self)] = &[("all", Self::All)];
 }
 
-/// Reads a service. Without a name or an address there is none, but its errors are reported.
+/// Reads a service. Without a name there is none, but its errors are reported.
 pub(crate) fn read(section: &Section<'_>, report: &mut Report) -> Option<(Service, ServicePlace)> {
     let errors = report.0.len();
     section.refuse_unknown(&SERVICE_KEYS, report);
@@ -45,10 +47,10 @@ pub(crate) fn read(section: &Section<'_>, report: &mut Report) -> Option<(Servic
     if let (Some(key), Some(protocol)) = (&mut key, own.keep(Field::Protocol, protocol)) {
         key.protocol = protocol;
     }
-    // The rest is read also for a service that cannot be, for its errors.
-    let nowhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
-    let is_whole = name.is_some() && key.is_some();
-    let key = key.unwrap_or(ServiceKey::tcp(nowhere));
+    // The rest is read for its errors also when there is no address; the stand-in, which no service
+    // has, differs from every other one, so that it takes no address from another service.
+    let stand_in = || SocketAddr::from((Ipv6Addr::from_bits(section.span.start as u128), 0));
+    let key = key.unwrap_or_else(|| ServiceKey::tcp(stand_in()));
     let mut service = Service::new(name.unwrap_or_default(), key);
     read_settings(section, &mut service, &mut own, report);
     own.broken = report.0.len() > errors;
@@ -60,7 +62,7 @@ pub(crate) fn read(section: &Section<'_>, report: &mut Report) -> Option<(Servic
             places.servers.push(place);
         }
     }
-    is_whole.then_some((service, places))
+    name.is_some().then_some((service, places))
 }
 
 fn required<'a, T>(
@@ -69,9 +71,7 @@ fn required<'a, T>(
     read: impl FnOnce(&Section<'a>, &crate::settings::Key, &mut Report) -> Found<T>,
     report: &mut Report,
 ) -> Found<T> {
-    if section.value(key).is_none() {
-        section.missing(key, report);
-    }
+    section.require(key, report);
     read(section, key, report)
 }
 

@@ -120,3 +120,35 @@ pub(crate) const LATER_METHODS: &[&str] = &["full-nat"];
 pub(crate) const LATER_STATES: &[&str] = &["moved"];
 pub(crate) const LATER_CHECKS: &[&str] =
     &["https", "udp", "dns", "smtp", "ping", "grpc", "command", "file", "bfd"];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../docs/configuration.md");
+
+    #[test]
+    fn the_manual_has_every_key() {
+        for keys in
+            [&DAEMON_KEYS, &LOG_KEYS, &SERVICE_KEYS, &TIMEOUTS_KEYS, &CHECK_KEYS, &SERVER_KEYS]
+        {
+            for name in keys.names {
+                assert!(MANUAL.contains(&format!("\n| `{name}` | ")), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_manual_are_valid() {
+        let examples: Vec<_> = MANUAL.split("```toml\n").skip(1).collect();
+        assert!(examples.len() >= 5);
+        for example in examples {
+            let text = example.split("```").next().unwrap();
+            if let Err(errors) = crate::parse(Path::new("configuration.md"), text) {
+                panic!("{errors}");
+            }
+        }
+    }
+}

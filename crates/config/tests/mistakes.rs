@@ -1,4 +1,5 @@
 //! Every mistake of a file is shown at its place with what to do about it.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail them")]
 use std::path::Path;
 
 use lvs_config::parse;
@@ -24,12 +25,6 @@ fn an_error_underlines_its_place() {
     let text = format!("{DAEMON}[[service]]\nname = \"web\"\nadress = \"192.0.2.10:80\"\n");
     let errors = parse(Path::new("/etc/lvs/lvs.toml"), &text).unwrap_err();
     let expected = "\
-error: [[service]] \"web\" has no `address`
- --> /etc/lvs/lvs.toml:3:1
-  |
-3 | [[service]]
-  | ^^^^^^^^^^^ add a line like `address = \"192.0.2.10:80\"`
-
 error: unknown key `adress` in [[service]] \"web\"
  --> /etc/lvs/lvs.toml:5:1
   |
@@ -216,6 +211,14 @@ fn all_mistakes_are_told_at_once() {
     ));
     let places: Vec<_> = told.iter().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(places, ["3:1", "7:1", "9:8", "11:1", "13:11"], "{told:#?}");
+    assert_eq!(told[3], "11:1 duplicate key: keep one of them");
+}
+
+#[test]
+fn a_service_without_an_address_still_has_its_name_checked() {
+    let told = told("[[service]]\nname = \"a b\"\n[[service]]\nname = \"a b\"\naddress = \"x\"\n");
+    let places: Vec<_> = told.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(places, ["3:1", "4:8", "6:8", "6:8", "7:11"], "{told:#?}");
 }
 
 #[test]

@@ -1,4 +1,9 @@
 //! Changes written into a file keep everything that they do not change.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests may fail them"
+)]
 use std::path::Path;
 
 use lvs_config::{PersistError, persist};

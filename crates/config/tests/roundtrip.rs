@@ -1,4 +1,5 @@
 //! What is written is what is read.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests may fail them")]
 use std::path::Path;
 
 use lvs_config::{Config, load, parse, persist, services_to_toml, to_toml};
@@ -29,7 +30,7 @@ fn in_braces(text: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     #[test]
     fn a_written_file_says_the_same(desired in generate::desired()) {

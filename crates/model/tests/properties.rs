@@ -11,6 +11,8 @@ use proptest::prelude::*;
 mod generate;
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn changes_keep_a_state_valid_or_change_nothing(
         start in generate::desired(),
