@@ -1,0 +1,295 @@
+//! The one road of every change: it changes what is desired or observed, `model::plan` computes
+//! what the tables must hold, the data plane takes it as a whole or not at all.
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Instant};
+
+use lvs_api::{
+    error::{ApiError, Code},
+    server::Call,
+    types::LastReload,
+};
+use lvs_config::Config;
+use lvs_model::{
+    desired::{Desired, Server, Service},
+    observed::{Health, Hop, Observed, Target},
+    plan::{Plan, plan, server_addresses, targets},
+};
+use tracing::{error, info, warn};
+
+use crate::file::ConfigFile;
+
+mod answers;
+mod change;
+mod drain;
+mod restore;
+pub(crate) mod seams;
+
+use seams::{Tables, Watch};
+
+/// What the engine is told about its surroundings, for `lvs status`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// When the daemon started, in seconds of the Unix clock.
+    pub(crate) started: u64,
+    /// Whether it took over the tables of a predecessor.
+    pub(crate) taken_over: bool,
+    /// Where the program is attached.
+    pub(crate) interfaces: Vec<lvs_api::types::Interface>,
+    /// What the operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A change of health.
+#[derive(Clone, Debug)]
+pub(crate) struct HealthEvent {
+    pub(crate) target: Target,
+    pub(crate) health: Health,
+    /// The failure that took it down.
+    pub(crate) reason: Option<String>,
+}
+
+/// A change of the way to an address; why there is none.
+#[derive(Clone, Debug)]
+pub(crate) struct HopEvent {
+    pub(crate) address: IpAddr,
+    pub(crate) hop: Result<Hop, String>,
+}
+
+/// What is told to the operator about a target's health, beside the health itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Told {
+    since: u64,
+    reason: Option<String>,
+}
+
+/// The daemon's state and the only writer of the tables. It is owned by one task; every method
+/// finishes what it begins.
+pub(crate) struct Engine<T, W> {
+    tables: T,
+    pub(crate) watch: W,
+    file: ConfigFile,
+    /// The file as it was last loaded.
+    loaded: Config,
+    /// The file and the changes since.
+    running: Desired,
+    observed: Observed,
+    told: BTreeMap<Target, Told>,
+    /// Why the way to an address is not known.
+    unresolved: BTreeMap<IpAddr, String>,
+    /// What the tables hold.
+    applied: Plan,
+    /// The last apply failed: the tables are behind what is observed.
+    behind: bool,
+    about: About,
+    last_reload: Option<LastReload>,
+    /// Where what a successor must know is kept.
+    state_path: Option<PathBuf>,
+    /// Something of it has changed since it was written.
+    unsaved: bool,
+    /// When the engine was made: what readings of the counters are timed by.
+    clock: Instant,
+}
+
+impl<T: Tables, W: Watch> Engine<T, W> {
+    /// An engine for a file that was loaded; the tables are left as they are until
+    /// [`Engine::settle`].
+    pub(crate) fn new(file: ConfigFile, loaded: Config, tables: T, watch: W, about: About) -> Self {
+        Self {
+            tables,
+            watch,
+            file,
+            running: loaded.desired.clone(),
+            loaded,
+            observed: Observed::default(),
+            told: BTreeMap::new(),
+            unresolved: BTreeMap::new(),
+            applied: Plan::default(),
+            behind: true,
+            about,
+            last_reload: None,
+            state_path: None,
+            unsaved: false,
+            clock: Instant::now(),
+        }
+    }
+
+    /// Has everything watched that the desired state names.
+    pub(crate) fn watch_all(&mut self) {
+        let wanted = targets(&self.running);
+        self.observed.health.retain(|target, _| wanted.contains(target));
+        self.told.retain(|target, _| wanted.contains(target));
+        let up = self.watch.set_targets(wanted);
+        self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
+        self.watch.set_addresses(server_addresses(&self.running));
+    }
+
+    /// Brings the tables in line with what is desired and observed.
+    pub(crate) fn settle(&mut self) {
+        let plan = plan(&self.running, &self.observed);
+        if plan == self.applied && !self.behind {
+            return;
+        }
+        match self.tables.apply(&plan) {
+            Ok(()) => {
+                if self.behind && !self.applied.services.is_empty() {
+                    info!("the tables are in line again");
+                }
+                self.applied = plan;
+                self.behind = false;
+            }
+            Err(error) => {
+                self.behind = true;
+                error!(error = %chain(&error), "cannot bring the tables in line; trying again");
+            }
+        }
+    }
+
+    /// Replaces the desired state, or leaves everything as it was.
+    fn put(&mut self, desired: Desired) -> Result<(), ApiError> {
+        let old_health = self.observed.health.clone();
+        let wanted = targets(&desired);
+        let up = self.watch.set_targets(wanted.clone());
+        self.observed.health.retain(|target, _| wanted.contains(target));
+        self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
+        let plan = plan(&desired, &self.observed);
+        if let Err(error) = self.tables.apply(&plan) {
+            self.observed.health = old_health;
+            let up = self.watch.set_targets(targets(&self.running));
+            self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
+            return Err(ApiError::new(Code::Dataplane, "the data plane cannot take the change")
+                .details(causes(&error)));
+        }
+        self.applied = plan;
+        self.behind = false;
+        self.running = desired;
+        let addresses = server_addresses(&self.running);
+        self.observed.hops.retain(|address, _| addresses.contains(address));
+        self.unresolved.retain(|address, _| addresses.contains(address));
+        self.told.retain(|target, _| wanted.contains(target));
+        self.watch.set_addresses(addresses);
+        // At once: whoever asked is told that it is done only after a successor would know it.
+        self.save();
+        Ok(())
+    }
+
+    /// Takes in changes of health; [`Engine::settle`] follows.
+    pub(crate) fn on_health(&mut self, event: HealthEvent, now: u64) {
+        let HealthEvent { target, health, reason } = event;
+        for (service, server) in self.users_of(&target) {
+            let (service, server) = (service.name.as_str(), server.address);
+            match (health, &reason) {
+                (Health::Up, _) => info!(service, %server, "server is up"),
+                (Health::Down, Some(reason)) => warn!(service, %server, reason, "server is down"),
+                (Health::Down, None) => warn!(service, %server, "server is down"),
+            }
+        }
+        self.told.insert(target.clone(), Told { since: now, reason });
+        self.observed.health.insert(target, health);
+        // With the next tick: a successor would find it out by itself.
+        self.unsaved = true;
+    }
+
+    /// Takes in changes of ways; [`Engine::settle`] follows.
+    pub(crate) fn on_hop(&mut self, event: HopEvent) {
+        let HopEvent { address, hop } = event;
+        match hop {
+            Ok(hop) => {
+                if self.unresolved.remove(&address).is_some() {
+                    info!(server = %address, "the way to the server is known");
+                }
+                self.observed.hops.insert(address, hop);
+            }
+            Err(reason) => {
+                if self.observed.hops.remove(&address).is_some() {
+                    warn!(server = %address, reason, "the way to the server is lost");
+                }
+                self.unresolved.insert(address, reason);
+            }
+        }
+    }
+
+    /// Takes in changes of ways that came together.
+    pub(crate) fn on_hops<E: Into<HopEvent>>(&mut self, batch: impl IntoIterator<Item = E>) {
+        for event in batch {
+            self.on_hop(event.into());
+        }
+    }
+
+    /// Does what is to be done every second.
+    pub(crate) fn on_tick(&mut self, now: u64) {
+        if let Err(error) = self.tables.sweep() {
+            error!(error = %chain(&error), "cannot sweep the connection table");
+        }
+        self.end_drains(now);
+        if self.behind {
+            self.settle();
+        }
+        if self.unsaved {
+            self.save();
+        }
+    }
+
+    /// Answers a request. A client that has gone meanwhile gets no answer.
+    pub(crate) fn on_call(&mut self, call: Call, now: u64) {
+        match call {
+            Call::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Call::Services(reply) => drop(reply.send(Ok(self.services()))),
+            Call::Service(name, reply) => drop(reply.send(self.service(&name))),
+            Call::Change { change, persist, reply } => {
+                drop(reply.send(self.change(&change, persist)));
+            }
+            Call::Connections { filter, limit, reply } => {
+                let listed = self.filter(filter).map(|f| self.tables.connections(&f, limit));
+                drop(reply.send(listed));
+            }
+            Call::Count(filter, reply) => {
+                drop(reply.send(self.filter(filter).map(|filter| self.tables.count(&filter))));
+            }
+            Call::Flush(filter, reply) => {
+                drop(reply.send(self.filter(filter).map(|filter| self.tables.flush(&filter))));
+            }
+            Call::Stats(reply) => drop(reply.send(Ok(self.stats()))),
+            Call::Reload(reply) => drop(reply.send(self.reload(now))),
+            Call::Diff(reply) => drop(reply.send(Ok(self.diff()))),
+            Call::Config(reply) => drop(reply.send(Ok(self.config()))),
+            Call::Explain(question, reply) => drop(reply.send(Ok(self.explain(&question)))),
+        }
+    }
+
+    /// Gives the tables back, to be left or taken down.
+    pub(crate) fn into_tables(self) -> T {
+        self.tables
+    }
+
+    /// Whether every way was answered for, one way or the other.
+    pub(crate) fn knows_all_ways(&self) -> bool {
+        server_addresses(&self.running).iter().all(|address| {
+            self.observed.hops.contains_key(address) || self.unresolved.contains_key(address)
+        })
+    }
+
+    fn users_of<'a>(
+        &'a self,
+        target: &'a Target,
+    ) -> impl Iterator<Item = (&'a Service, &'a Server)> {
+        let all = self.running.services.iter();
+        all.flat_map(|service| service.servers.iter().map(move |server| (service, server))).filter(
+            move |(service, server)| {
+                server.address.ip() == target.address.ip()
+                    && service.target_of(server).as_ref() == Some(target)
+            },
+        )
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    causes(error).join(": ")
+}
+
+/// An error and its causes.
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Changes of the desired state: from the API, and from the file.
+use lvs_api::{
+    error::{ApiError, Code},
+    types::{Changed, Diff, LastReload, Reloaded},
+};
+use lvs_model::{
+    change::{Change, ChangeError},
+    diff::diff,
+};
+use tracing::{info, warn};
+
+use super::{Engine, Tables, Watch};
+
+impl<T: Tables, W: Watch> Engine<T, W> {
+    /// Makes a change, in the file too when asked to.
+    pub(super) fn change(&mut self, change: &Change, persist: bool) -> Result<Changed, ApiError> {
+        let mut desired = self.running.clone();
+        desired.apply(change).map_err(|error| refused(&error))?;
+        // Everything that can be refused is refused before anything is changed.
+        let edited = if persist { Some(self.edited_file(change)?) } else { None };
+        let differences = diff(&self.running, &desired);
+        self.put(desired)?;
+        for difference in &differences {
+            info!(change = %difference, "changed");
+        }
+        let mut persisted = None;
+        if let Some((text, loaded)) = edited {
+            self.file.write(&text).map_err(|error| {
+                error.remedy("the change runs until the next reload; make the file writable")
+            })?;
+            self.loaded.desired = loaded;
+            self.save();
+            persisted = Some(self.file.path().to_owned());
+        }
+        Ok(Changed { differences, persisted, warnings: Vec::new() })
+    }
+
+    /// The file's text with a change, and what it then says as far as it was loaded.
+    fn edited_file(
+        &self,
+        change: &Change,
+    ) -> Result<(String, lvs_model::desired::Desired), ApiError> {
+        let mut loaded = self.loaded.desired.clone();
+        loaded.apply(change).map_err(|error| {
+            let refused = refused(&error);
+            let message = format!("the file cannot take the change: {refused}");
+            ApiError::new(refused.code, message)
+                .remedy("make the changes that it builds on with --persist too")
+        })?;
+        Ok((self.file.with(change)?, loaded))
+    }
+
+    /// Reads the file again. A file with errors changes nothing.
+    pub(crate) fn reload(&mut self, now: u64) -> Result<Reloaded, ApiError> {
+        let reloaded = self.try_reload();
+        match &reloaded {
+            Ok(reloaded) => {
+                let changes = reloaded.differences.len();
+                info!(file = %reloaded.config.display(), changes, "reloaded");
+                for difference in &reloaded.differences {
+                    info!(change = %difference, "changed");
+                }
+                for setting in &reloaded.restart {
+                    warn!(setting, "takes effect when lvsd starts again");
+                }
+            }
+            Err(error) => {
+                let details = error.details.join("\n");
+                warn!(reason = %error, "reload refused; what runs is unchanged\n{details}");
+            }
+        }
+        self.last_reload = Some(LastReload { at: now, error: reloaded.as_ref().err().cloned() });
+        reloaded
+    }
+
+    fn try_reload(&mut self) -> Result<Reloaded, ApiError> {
+        let fresh = self.file.load(&self.watch.interfaces())?;
+        let differences = diff(&self.running, &fresh.desired);
+        let restart = crate::file::needs_restart(&self.loaded.daemon, &fresh.daemon);
+        self.put(fresh.desired.clone())?;
+        self.loaded = fresh;
+        self.save();
+        let config = self.file.path().to_owned();
+        Ok(Reloaded { config, differences, restart, warnings: Vec::new() })
+    }
+
+    /// How what runs differs from the file as it was last loaded.
+    pub(super) fn diff(&self) -> Diff {
+        let differences = diff(&self.loaded.desired, &self.running);
+        Diff { config: self.file.path().to_owned(), differences }
+    }
+
+    /// What runs, as a file.
+    pub(super) fn config(&self) -> String {
+        let mut config = self.loaded.clone();
+        config.desired = self.running.clone();
+        crate::file::text(&config)
+    }
+}
+
+fn refused(error: &ChangeError) -> ApiError {
+    let code = match error {
+        ChangeError::UnknownService { .. } | ChangeError::UnknownServer { .. } => Code::NotFound,
+        ChangeError::ServiceExists { .. }
+        | ChangeError::KeyTaken { .. }
+        | ChangeError::ServerExists { .. }
+        | ChangeError::Flag { .. }
+        | ChangeError::Rule { .. } => Code::Refused,
+    };
+    ApiError::new(code, error.to_string()).remedy(error.remedy())
+}

@@ -1,0 +1,75 @@
+//! The two places where the engine meets the world; tests put fakes there.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use lvs_api::types::{Connection, Explained, Load, Question, Traffic, VerdictCount};
+use lvs_model::{
+    desired::{Protocol, ServiceKey},
+    observed::Target,
+    plan::Plan,
+};
+
+/// The data plane's tables.
+pub(crate) trait Tables {
+    /// Why the tables could not be changed.
+    type Error: std::error::Error;
+
+    /// Makes the tables hold a plan: all of it, or what they held before and an error.
+    fn apply(&mut self, plan: &Plan) -> Result<(), Self::Error>;
+
+    /// Forgets what has expired; to be called every second.
+    fn sweep(&mut self) -> Result<(), Self::Error>;
+
+    /// All counters.
+    fn counters(&self) -> Counters;
+
+    /// Connections, at most `limit`.
+    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Vec<Connection>;
+
+    /// How many connections.
+    fn count(&self, filter: &Filter) -> u64;
+
+    /// Forgets connections; returns how many.
+    fn flush(&mut self, filter: &Filter) -> u64;
+
+    /// Which way a new packet would go. The service's name is the engine's to tell.
+    fn explain(&self, question: &Question) -> Explained;
+}
+
+/// Whoever observes health and ways.
+pub(crate) trait Watch {
+    /// Checks exactly these targets from now on; returns the new ones that are up from the start.
+    fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Target>;
+
+    /// Follows the ways to exactly these addresses from now on.
+    fn set_addresses(&mut self, addresses: BTreeSet<IpAddr>);
+
+    /// How the last check of a target failed; `None`: it did not.
+    fn last_failure(&self, target: &Target) -> Option<String>;
+
+    /// Names of the interfaces that exist.
+    fn interfaces(&self) -> Vec<String>;
+}
+
+/// Counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Counters {
+    /// Of each server of each service; one that is absent had no packet.
+    pub(crate) servers: BTreeMap<(ServiceKey, SocketAddr), (Traffic, Load)>,
+    /// Everything that was ever balanced, also by services that are gone.
+    pub(crate) total: Traffic,
+    /// Packets by what became of them.
+    pub(crate) verdicts: Vec<VerdictCount>,
+}
+
+/// Which connections; a field that is absent fits all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) client: Option<IpAddr>,
+    pub(crate) virtual_: Option<SocketAddr>,
+    pub(crate) server: Option<SocketAddr>,
+    pub(crate) state: Option<String>,
+}

@@ -1,0 +1,320 @@
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use lvs_api::{
+    error::Code,
+    server::Call,
+    types::{ConnectionFilter, ServerState},
+};
+use lvs_model::{
+    change::{Change, ServerEdit},
+    desired::Server,
+    observed::Health,
+    plan::Admission,
+};
+
+use super::{HealthEvent, HopEvent};
+use crate::state;
+
+mod fake;
+
+use fake::{TestEngine, cold, start};
+
+const FILE: &str = r#"
+[daemon]
+interfaces = ["eth0"]
+
+[[service]]
+name = "web" # the shop
+address = "192.0.2.10:80"
+check = { type = "tcp" }
+
+[[service.server]]
+address = "10.0.0.11:80"
+
+[[service.server]]
+address = "10.0.0.12:80"
+"#;
+
+struct Setup {
+    dir: tempfile::TempDir,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let setup = Self { dir: tempfile::tempdir().unwrap() };
+        setup.write(FILE);
+        setup
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("lvs.toml")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("lvsd.state.json")
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.path(), text).unwrap();
+    }
+
+    /// An engine with both servers up and reachable.
+    fn running(&self) -> TestEngine {
+        let mut engine = start(&self.path());
+        engine.save_to(self.state());
+        engine.all_resolve();
+        engine.all_are(Health::Up, 100);
+        engine
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn add(server: &str) -> Change {
+    Change::AddServer { service: "web".to_owned(), server: Server::new(address(server)) }
+}
+
+fn drain(server: &str, deadline: Option<u64>) -> Change {
+    Change::Drain { service: "web".to_owned(), address: address(server), deadline }
+}
+
+fn change(
+    change: Change,
+    persist: bool,
+) -> impl FnOnce(lvs_api::server::Reply<lvs_api::types::Changed>) -> Call {
+    move |reply| Call::Change { change: Box::new(change), persist, reply }
+}
+
+#[test]
+fn servers_start_down_and_open_when_their_check_passes() {
+    let setup = Setup::new();
+    let mut engine = start(&setup.path());
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
+    assert_eq!(engine.watch.targets.len(), 2);
+    engine.all_are(Health::Up, 100);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+    engine.all_are(Health::Down, 200);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
+    let service = engine.ask(|reply| Call::Service("web".to_owned(), reply), 201).unwrap();
+    assert_eq!(service.servers[0].state, ServerState::Down);
+    assert_eq!(service.servers[0].reason.as_deref(), Some("timed out"));
+    assert_eq!(service.servers[0].since, Some(200));
+}
+
+#[test]
+fn a_burst_of_events_changes_the_tables_once() {
+    let setup = Setup::new();
+    let mut engine = start(&setup.path());
+    let before = engine.tables.applied;
+    for target in engine.watch.targets.clone() {
+        engine.on_health(HealthEvent { target, health: Health::Up, reason: None }, 100);
+    }
+    for number in [11, 12] {
+        let address = [10, 0, 0, number].into();
+        engine.on_hop(HopEvent { address, hop: Ok(fake::hop(number)) });
+    }
+    engine.settle();
+    engine.settle();
+    assert_eq!(engine.tables.applied, before + 1);
+}
+
+#[test]
+fn a_way_that_changes_reaches_the_tables() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let ip = [10, 0, 0, 11].into();
+    engine.on_hop(HopEvent { address: ip, hop: Ok(fake::hop(99)) });
+    engine.settle();
+    assert_eq!(engine.tables.held.services[0].servers[0].hop, Some(fake::hop(99)));
+    engine.on_hop(HopEvent { address: ip, hop: Err("no route".to_owned()) });
+    engine.settle();
+    assert_eq!(engine.tables.held.services[0].servers[0].hop, None);
+    let service = engine.ask(|reply| Call::Service("web".to_owned(), reply), 101).unwrap();
+    assert_eq!(service.servers[0].state, ServerState::Unresolved);
+    assert_eq!(service.servers[0].reason.as_deref(), Some("no route"));
+}
+
+#[test]
+fn a_bad_file_changes_nothing() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let (held, applied) = (engine.tables.held.clone(), engine.tables.applied);
+    for (bad, hint) in [
+        (FILE.replace("check", "chekc"), "lvs.toml:8:1"),
+        (FILE.replace("\"eth0\"", "\"eth7\""), "eth7"),
+        (FILE.replace("10.0.0.12:80", "10.0.0.12:80000"), "lvs.toml:14"),
+    ] {
+        setup.write(&bad);
+        let refusal = engine.ask(Call::Reload, 300).unwrap_err();
+        assert_eq!(refusal.code, Code::Config);
+        assert!(refusal.details.join("\n").contains(hint), "{refusal:?}");
+    }
+    assert_eq!((&engine.tables.held, engine.tables.applied), (&held, applied));
+    let status = engine.ask(Call::Status, 300).unwrap();
+    assert!(status.last_reload.unwrap().error.is_some());
+    assert_eq!(status.differences, 0);
+}
+
+#[test]
+fn a_reload_undoes_changes_and_keeps_health() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.ask(change(add("10.0.0.13:80"), false), 101).unwrap();
+    assert_eq!(engine.ask(Call::Diff, 101).unwrap().differences.len(), 1);
+    let edited = FILE.replace("interfaces", "connections = 5000\ninterfaces");
+    setup.write(&edited);
+    let reloaded = engine.ask(Call::Reload, 102).unwrap();
+    assert_eq!(reloaded.differences.len(), 1);
+    assert_eq!(reloaded.restart, ["connections"]);
+    assert_eq!(engine.servers(), ["10.0.0.11:80", "10.0.0.12:80"]);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+    assert_eq!(engine.watch.targets.len(), 2);
+}
+
+#[test]
+fn what_the_data_plane_refuses_did_not_happen() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.tables.refuses = true;
+    let refusal = engine.ask(change(add("10.0.0.13:80"), true), 101).unwrap_err();
+    assert_eq!(refusal.code, Code::Dataplane);
+    assert_eq!(refusal.details, ["the map is full"]);
+    assert!(engine.ask(Call::Diff, 101).unwrap().differences.is_empty());
+    assert_eq!(engine.watch.targets.len(), 2);
+    assert_eq!(fs::read_to_string(setup.path()).unwrap(), FILE);
+    engine.tables.refuses = false;
+    engine.all_are(Health::Down, 102);
+    assert_eq!(engine.servers(), ["10.0.0.11:80", "10.0.0.12:80"]);
+}
+
+#[test]
+fn tables_that_fell_behind_catch_up_with_a_tick() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.tables.refuses = true;
+    engine.all_are(Health::Down, 101);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+    assert_eq!(engine.ask(Call::Status, 101).unwrap().warnings.len(), 1);
+    engine.tables.refuses = false;
+    engine.on_tick(102);
+    assert_eq!(engine.tables.swept, 1);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
+    assert!(engine.ask(Call::Status, 102).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn a_persisted_change_survives_a_reload_and_keeps_comments() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let changed = engine.ask(change(add("10.0.0.13:80"), true), 101).unwrap();
+    assert_eq!(changed.persisted, Some(setup.path()));
+    assert!(fs::read_to_string(setup.path()).unwrap().contains("# the shop"));
+    assert!(engine.ask(Call::Diff, 101).unwrap().differences.is_empty());
+    assert!(engine.ask(Call::Reload, 102).unwrap().differences.is_empty());
+    assert_eq!(engine.servers().len(), 3);
+}
+
+#[test]
+fn a_change_that_the_file_cannot_take_is_not_made() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.ask(change(add("10.0.0.13:80"), false), 101).unwrap();
+    let edit = ServerEdit { weight: Some(5), ..ServerEdit::default() };
+    let address = address("10.0.0.13:80");
+    let edit = Change::EditServer { service: "web".to_owned(), address, edit };
+    let refusal = engine.ask(change(edit, true), 101).unwrap_err();
+    assert_eq!(refusal.code, Code::NotFound);
+    assert_eq!(engine.tables.held.services[0].servers[2].weight, 1);
+}
+
+#[test]
+fn a_drain_ends_what_is_left_at_its_deadline_and_stays() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.ask(change(drain("10.0.0.11:80", Some(110)), false), 101).unwrap();
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Draining));
+    engine.on_tick(109);
+    assert!(engine.tables.flushed.is_empty());
+    engine.on_tick(110);
+    assert_eq!(engine.tables.flushed[0].server, Some(address("10.0.0.11:80")));
+    assert_eq!(engine.tables.flushed[0].virtual_, Some(address("192.0.2.10:80")));
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Draining));
+    let (service, ip) = ("web".to_owned(), address("10.0.0.11:80"));
+    engine.ask(change(Change::Resume { service, address: ip }, false), 111).unwrap();
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+}
+
+#[test]
+fn a_successor_knows_health_and_changes() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.ask(change(drain("10.0.0.11:80", None), false), 101).unwrap();
+    engine.ask(change(add("10.0.0.13:80"), false), 102).unwrap();
+    let down = engine.watch.targets.iter().find(|t| t.address == address("10.0.0.12:80"));
+    let (target, health) = (down.unwrap().clone(), Health::Down);
+    engine.on_health(HealthEvent { target, health, reason: None }, 103);
+    engine.on_tick(104);
+    drop(engine); // as kill -9 does: nothing is written any more
+
+    let mut successor = cold(&setup.path());
+    successor.restore(&state::read(&setup.state()).unwrap());
+    assert_eq!(successor.up().count(), 1);
+    successor.watch_all();
+    successor.settle();
+    assert_eq!(successor.admission("10.0.0.11:80"), Some(Admission::Draining));
+    assert_eq!(successor.admission("10.0.0.12:80"), Some(Admission::Failed));
+    assert_eq!(successor.admission("10.0.0.13:80"), Some(Admission::Failed));
+}
+
+#[test]
+fn an_edited_file_wins_over_changes_but_not_over_health() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.ask(change(add("10.0.0.13:80"), false), 102).unwrap();
+    drop(engine);
+    setup.write(&FILE.replace("10.0.0.12:80", "10.0.0.22:80"));
+    let mut successor = cold(&setup.path());
+    successor.restore(&state::read(&setup.state()).unwrap());
+    successor.watch_all();
+    successor.settle();
+    assert_eq!(successor.servers(), ["10.0.0.11:80", "10.0.0.22:80"]);
+    assert_eq!(successor.admission("10.0.0.11:80"), Some(Admission::Open));
+    assert_eq!(successor.admission("10.0.0.22:80"), Some(Admission::Failed));
+}
+
+#[test]
+fn a_new_target_that_is_up_is_never_closed_in_between() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    // As the driver does it for a check whose timing alone is new.
+    let mut faster = engine.watch.targets.clone();
+    engine.watch.up = std::mem::take(&mut faster)
+        .into_iter()
+        .map(|mut target| {
+            target.check.interval /= 2;
+            target
+        })
+        .collect();
+    setup.write(&FILE.replace(r#"type = "tcp""#, r#"type = "tcp", interval = "1s""#));
+    let before = engine.tables.applied;
+    engine.ask(Call::Reload, 102).unwrap();
+    assert_eq!(engine.tables.applied, before + 1);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+}
+
+#[test]
+fn a_filter_by_service_needs_an_existing_one() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let named = |name: &str| ConnectionFilter {
+        service: Some(name.to_owned()),
+        ..ConnectionFilter::default()
+    };
+    assert_eq!(engine.ask(|reply| Call::Count(named("web"), reply), 1), Ok(7));
+    let refusal = engine.ask(|reply| Call::Flush(named("wbe"), reply), 1).unwrap_err();
+    assert_eq!(refusal.code, Code::NotFound);
+    assert_eq!(refusal.remedy.as_deref(), Some("did you mean `web`?"));
+    assert!(engine.tables.flushed.is_empty());
+}
