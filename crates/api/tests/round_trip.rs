@@ -1,4 +1,5 @@
 //! Client and server over a real socket, with a stand-in for the engine.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which end them so")]
 use std::{
     io::{Read, Write},
     net::SocketAddr,

@@ -255,7 +255,7 @@ fn note(server: &ServerInfo) -> String {
         if let Some(deadline) = drain.deadline {
             let now = time::now();
             notes.push(match deadline.checked_sub(now) {
-                Some(rest) if rest > 0 => format!("ended in {}", time::span(rest)),
+                Some(rest) if rest > 0 => format!("to be ended in {}", time::span(rest)),
                 _ => "the deadline is over".to_owned(),
             });
         }
