@@ -85,7 +85,6 @@ impl Failure {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let config = lvs_config::load(&args.file)?;
     log::start(config.daemon.log);
-    rights::check()?;
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(live(args, config))
 }
@@ -99,6 +98,8 @@ async fn live(args: &Args, config: Config) -> Result<(), Failure> {
     if let Some(errors) = missing_interface(&config, &world.interfaces()) {
         return Err(errors.into());
     }
+    // Not earlier: mistakes in the file are told to everyone.
+    rights::check()?;
     // The socket's lock also keeps a second daemon away from the tables.
     let listener = Listener::bind(&socket)?;
     let mut engine = open(args, config, world)?;

@@ -12,12 +12,21 @@ use lvs_api::{
     error::{ApiError, Code},
     server::{self, Call, Listener},
     types::{
-        Changed, Connection, Diff, Explained, Interface, LastReload, Load, ServerInfo, ServerState,
-        ServerStats, ServiceCount, ServiceInfo, ServiceStats, Stats, Status, Traffic, VerdictCount,
+        Changed, Connection, Diff, Explained, Interface, LastReload, Load, Reloaded, ServerInfo,
+        ServerState, ServerStats, ServiceCount, ServiceInfo, ServiceStats, Stats, Status, Traffic,
+        VerdictCount,
     },
 };
 use lvs_model::{
-    change::Change, desired::*, diff::Difference, observed::Health, words::flag_words,
+    change::Change,
+    desired::{
+        Check, Desired, Drain, Method, Probe, Protocol, Scheduler, SchedulerFlags, Server,
+        ServerCheck, Service, ServiceKey, Stray,
+    },
+    diff::{Difference, diff},
+    observed::Health,
+    validate::Field,
+    words::flag_words,
 };
 use tokio::sync::watch;
 
@@ -31,6 +40,15 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start() -> Self {
+        Self::with(false)
+    }
+
+    /// One whose file has an error.
+    pub(crate) fn refusing() -> Self {
+        Self::with(true)
+    }
+
+    fn with(refuses: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("lvsd.sock");
         let (stop, stopped) = watch::channel(false);
@@ -45,7 +63,7 @@ impl Daemon {
                 let (calls, mut requests) = server::channel();
                 let engine = async {
                     while let Some(call) = requests.recv().await {
-                        answer(call, &log);
+                        answer(call, refuses, &log);
                     }
                 };
                 tokio::join!(server::serve(listener, calls, stopped), engine);
@@ -87,7 +105,7 @@ impl Drop for Daemon {
     }
 }
 
-fn answer(call: Call, log: &Mutex<Vec<(Change, bool)>>) {
+fn answer(call: Call, refuses: bool, log: &Mutex<Vec<(Change, bool)>>) {
     match call {
         Call::Status(reply) => drop(reply.send(Ok(status()))),
         Call::Services(reply) => drop(reply.send(Ok(vec![web(), dns()]))),
@@ -100,16 +118,8 @@ fn answer(call: Call, log: &Mutex<Vec<(Change, bool)>>) {
             }),
         ),
         Call::Change { change, persist, reply } => {
+            drop(reply.send(changed(&change, persist)));
             log.lock().unwrap().push((*change, persist));
-            let difference = Difference::ServerAdded {
-                service: "web".to_owned(),
-                address: address("10.0.0.13:80"),
-                weight: 2,
-            };
-            let differences = vec![difference];
-            let persisted = persist.then(|| PathBuf::from("/etc/lvs/lvs.toml"));
-            let warnings = vec!["something to know".to_owned()];
-            drop(reply.send(Ok(Changed { differences, persisted, warnings })));
         }
         Call::Connections { filter, limit, reply } => {
             let limit = usize::try_from(limit.unwrap_or(3000)).unwrap();
@@ -121,11 +131,7 @@ fn answer(call: Call, log: &Mutex<Vec<(Change, bool)>>) {
         Call::Count(_, reply) => drop(reply.send(Ok(3000))),
         Call::Flush(_, reply) => drop(reply.send(Ok(1))),
         Call::Stats(reply) => drop(reply.send(Ok(stats()))),
-        Call::Reload(reply) => drop(
-            reply.send(Err(ApiError::new(Code::Config, "/etc/lvs/lvs.toml has an error")
-                .details(["error: unknown key\n  --> /etc/lvs/lvs.toml:3:1".to_owned()])
-                .remedy("mend the file; what runs is unchanged"))),
-        ),
+        Call::Reload(reply) => drop(reply.send(reloaded(refuses))),
         Call::Diff(reply) => {
             let (service, address) = ("web".to_owned(), address("10.0.0.13:80"));
             let removed = Difference::ServerRemoved { service: service.clone(), address };
@@ -146,6 +152,40 @@ fn answer(call: Call, log: &Mutex<Vec<(Change, bool)>>) {
             ],
         }))),
     }
+}
+
+fn changed(change: &Change, persist: bool) -> Result<Changed, ApiError> {
+    let mut web = web_service();
+    for server in web.servers.iter_mut().filter(|server| server.address == address("10.0.0.12:80"))
+    {
+        server.drain = Some(Drain { deadline: None });
+    }
+    let before = Desired { services: vec![web, dns_service()] };
+    let mut after = before.clone();
+    after
+        .apply(change)
+        .map_err(|error| ApiError::new(Code::Refused, error.to_string()).remedy(error.remedy()))?;
+    let persisted = persist.then(|| PathBuf::from("/etc/lvs/lvs.toml"));
+    Ok(Changed { differences: diff(&before, &after), persisted, warnings: Vec::new() })
+}
+
+fn reloaded(refused: bool) -> Result<Reloaded, ApiError> {
+    let config = PathBuf::from("/etc/lvs/lvs.toml");
+    if refused {
+        let shown = "error: unknown key\n  --> /etc/lvs/lvs.toml:3:1".to_owned();
+        return Err(ApiError::new(Code::Config, "/etc/lvs/lvs.toml has an error")
+            .details([shown])
+            .remedy("mend the file; what runs is unchanged"));
+    }
+    let differences = vec![Difference::ServerChanged {
+        service: "web".to_owned(),
+        address: address("10.0.0.11:80"),
+        field: Field::Weight,
+        before: "1".to_owned(),
+        after: "3".to_owned(),
+    }];
+    let restart = vec!["connections".to_owned()];
+    Ok(Reloaded { config, differences, restart, warnings: Vec::new() })
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -224,28 +264,38 @@ fn info(service: &Service, servers: Vec<ServerInfo>) -> ServiceInfo {
     }
 }
 
-pub(crate) fn web() -> ServiceInfo {
+fn web_service() -> Service {
     let mut service = Service::new("web", ServiceKey::tcp(address("192.0.2.10:80")));
     let path = "/healthz".to_owned();
     let probe = Probe::Http { path, host: None, status: vec![200, 204] };
     service.check = Some(Check::new(probe));
-    let mut draining = server("10.0.0.12:80", ServerState::Draining);
-    draining.drain = Some(Drain { deadline: Some(now() + 5430) });
-    draining.weight = 10;
+    let servers = ["10.0.0.11:80", "10.0.0.12:80", "10.0.0.113:80"];
+    service.servers = servers.map(|server| Server::new(address(server))).to_vec();
+    service
+}
+
+fn dns_service() -> Service {
+    let mut service = Service::new("dns", ServiceKey::udp(address("[2001:db8::53]:53")));
+    service.scheduler = Scheduler::Mh;
+    service.scheduler_flags = SchedulerFlags(SchedulerFlags::PORT);
+    service.stray = Stray::Hash;
+    service.servers = vec![Server::new(address("[2001:db8::1]:53"))];
+    service
+}
+
+pub(crate) fn web() -> ServiceInfo {
+    let mut drained = server("10.0.0.12:80", ServerState::Draining);
+    drained.drain = Some(Drain { deadline: Some(now() + 5430) });
     let mut down = server("10.0.0.113:80", ServerState::Down);
     down.reason = Some("status 503, expected 200 or 204".to_owned());
     down.health = Some(Health::Down);
     down.load = Load::default();
     down.since = Some(now() - 3700);
-    info(&service, vec![server("10.0.0.11:80", ServerState::Up), draining, down])
+    info(&web_service(), vec![server("10.0.0.11:80", ServerState::Up), drained, down])
 }
 
 fn dns() -> ServiceInfo {
-    let mut service = Service::new("dns", ServiceKey::udp(address("[2001:db8::53]:53")));
-    service.scheduler = Scheduler::Mh;
-    service.scheduler_flags = SchedulerFlags(SchedulerFlags::PORT);
-    service.stray = Stray::Hash;
-    info(&service, vec![server("[2001:db8::1]:53", ServerState::Up)])
+    info(&dns_service(), vec![server("[2001:db8::1]:53", ServerState::Up)])
 }
 
 fn connection(number: u16) -> Connection {
