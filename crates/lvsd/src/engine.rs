@@ -1,15 +1,20 @@
 //! The one road of every change: it changes what is desired or observed, `model::plan` computes
 //! what the tables must hold, the data plane takes it as a whole or not at all.
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Instant,
+};
 
 use lvs_api::{
     error::{ApiError, Code},
     server::Call,
     types::LastReload,
 };
-use lvs_config::Config;
+use lvs_config::{Config, Daemon};
 use lvs_model::{
-    desired::{Desired, Server, Service},
+    desired::Desired,
     observed::{Health, Hop, Observed, Target},
     plan::{Plan, plan, server_addresses, targets},
 };
@@ -69,8 +74,12 @@ pub(crate) struct Engine<T, W> {
     file: ConfigFile,
     /// The file as it was last loaded.
     loaded: Config,
+    /// Settings of the daemon as they were at its start, which still hold.
+    settings: Daemon,
     /// The file and the changes since.
     running: Desired,
+    /// Of `running`.
+    users: Users,
     observed: Observed,
     told: BTreeMap<Target, Told>,
     /// Why the way to an address is not known.
@@ -97,7 +106,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             tables,
             watch,
             file,
+            settings: loaded.daemon.clone(),
             running: loaded.desired.clone(),
+            users: users(&loaded.desired),
             loaded,
             observed: Observed::default(),
             told: BTreeMap::new(),
@@ -114,6 +125,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
 
     /// Has everything watched that the desired state names.
     pub(crate) fn watch_all(&mut self) {
+        self.users = users(&self.running);
         let wanted = targets(&self.running);
         self.observed.health.retain(|target, _| wanted.contains(target));
         self.told.retain(|target, _| wanted.contains(target));
@@ -160,6 +172,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.applied = plan;
         self.behind = false;
+        self.users = users(&desired);
         self.running = desired;
         let addresses = server_addresses(&self.running);
         self.observed.hops.retain(|address, _| addresses.contains(address));
@@ -174,8 +187,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     /// Takes in changes of health; [`Engine::settle`] follows.
     pub(crate) fn on_health(&mut self, event: HealthEvent, now: u64) {
         let HealthEvent { target, health, reason } = event;
-        for (service, server) in self.users_of(&target) {
-            let (service, server) = (service.name.as_str(), server.address);
+        for (index, server) in self.users.get(&target).into_iter().flatten() {
+            let service = self.running.services.get(*index).map_or("", |s| s.name.as_str());
             match (health, &reason) {
                 (Health::Up, _) => info!(service, %server, "server is up"),
                 (Health::Down, Some(reason)) => warn!(service, %server, reason, "server is down"),
@@ -266,19 +279,21 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             self.observed.hops.contains_key(address) || self.unresolved.contains_key(address)
         })
     }
+}
 
-    fn users_of<'a>(
-        &'a self,
-        target: &'a Target,
-    ) -> impl Iterator<Item = (&'a Service, &'a Server)> {
-        let all = self.running.services.iter();
-        all.flat_map(|service| service.servers.iter().map(move |server| (service, server))).filter(
-            move |(service, server)| {
-                server.address.ip() == target.address.ip()
-                    && service.target_of(server).as_ref() == Some(target)
-            },
-        )
+/// Which servers a target speaks for: the index of the service, and the server's address.
+type Users = BTreeMap<Target, Vec<(usize, SocketAddr)>>;
+
+fn users(desired: &Desired) -> Users {
+    let mut users = Users::new();
+    for (index, service) in desired.services.iter().enumerate() {
+        for server in &service.servers {
+            if let Some(target) = service.target_of(server) {
+                users.entry(target).or_default().push((index, server.address));
+            }
+        }
     }
+    users
 }
 
 /// An error and its causes, in one line.

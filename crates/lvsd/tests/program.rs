@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which end them so")]
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::PathBuf,
     process::{Command, Output},
 };
@@ -39,21 +42,23 @@ impl Setup {
 
     /// Runs lvsd, with no rights where `args` ask for none.
     fn lvsd(&self, args: &[&str], rights: bool) -> Output {
-        // A copy, because the build directory need not be open to others.
-        let program = self.dir.path().join("lvsd");
-        fs::copy(env!("CARGO_BIN_EXE_lvsd"), &program).unwrap();
+        let mut program = PathBuf::from(env!("CARGO_BIN_EXE_lvsd"));
+        // Only root can become somebody else; whoever is not has no rights to lose.
+        let become_nobody = !rights && fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        if become_nobody {
+            // The build directory need not be open to others. `cp`, because a file that this
+            // process had open for writing could be busy in the child of another test.
+            let copy = self.dir.path().join("lvsd");
+            assert!(Command::new("cp").arg(&program).arg(&copy).status().unwrap().success());
+            program = copy;
+        }
         let mut command = Command::new(program);
         command.args(args).arg("-f").arg(self.file()).env_clear();
-        // Only root can become somebody else; whoever is not has no rights to lose.
-        if !rights && fs::metadata("/proc/self").is_ok_and(|own| is_root(&own)) {
+        if become_nobody {
             command.uid(NOBODY).gid(NOBODY);
         }
         command.output().unwrap()
     }
-}
-
-fn is_root(process: &fs::Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::uid(process) == 0
 }
 
 fn text(bytes: &[u8]) -> &str {

@@ -38,6 +38,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             }
         }
         let mut warnings = self.about.warnings.clone();
+        for setting in crate::file::needs_restart(&self.settings, &self.loaded.daemon) {
+            warnings.push(format!("[daemon] {setting} takes effect when lvsd starts again"));
+        }
         if self.behind {
             warnings.push("the tables are behind what is desired: see lvsd's log".to_owned());
         }
@@ -50,7 +53,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             interfaces: self.about.interfaces.clone(),
             services: count,
             load,
-            capacity: u64::from(self.loaded.daemon.connections),
+            capacity: u64::from(self.settings.connections),
             traffic: counters.total,
             differences: diff(&self.loaded.desired, &self.running).len() as u64,
             last_reload: self.last_reload.clone(),

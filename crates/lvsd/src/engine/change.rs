@@ -66,7 +66,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             }
             Err(error) => {
                 let details = error.details.join("\n");
-                warn!(reason = %error, "reload refused; what runs is unchanged\n{details}");
+                warn!("reload refused, what runs is unchanged: {error}\n{details}");
             }
         }
         self.last_reload = Some(LastReload { at: now, error: reloaded.as_ref().err().cloned() });
@@ -76,7 +76,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     fn try_reload(&mut self) -> Result<Reloaded, ApiError> {
         let fresh = self.file.load(&self.watch.interfaces())?;
         let differences = diff(&self.running, &fresh.desired);
-        let restart = crate::file::needs_restart(&self.loaded.daemon, &fresh.daemon);
+        let restart = crate::file::needs_restart(&self.settings, &fresh.daemon);
         self.put(fresh.desired.clone())?;
         self.loaded = fresh;
         self.save();

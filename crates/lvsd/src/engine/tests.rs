@@ -168,6 +168,8 @@ fn a_reload_undoes_changes_and_keeps_health() {
     let reloaded = engine.ask(Call::Reload, 102).unwrap();
     assert_eq!(reloaded.differences.len(), 1);
     assert_eq!(reloaded.restart, ["connections"]);
+    // It still does not hold, so the next one says it again.
+    assert_eq!(engine.ask(Call::Reload, 103).unwrap().restart, ["connections"]);
     assert_eq!(engine.servers(), ["10.0.0.11:80", "10.0.0.12:80"]);
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
     assert_eq!(engine.watch.targets.len(), 2);
