@@ -88,6 +88,9 @@ pub(crate) struct Engine<T, W> {
     applied: Plan,
     /// The last apply failed: the tables are behind what is observed.
     behind: bool,
+    /// What the log said last about failures that come again every second.
+    apply_trouble: Option<String>,
+    sweep_trouble: Option<String>,
     about: About,
     last_reload: Option<LastReload>,
     /// Where what a successor must know is kept.
@@ -115,6 +118,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             unresolved: BTreeMap::new(),
             applied: Plan::default(),
             behind: true,
+            apply_trouble: None,
+            sweep_trouble: None,
             about,
             last_reload: None,
             state_path: None,
@@ -142,7 +147,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         match self.tables.apply(&plan) {
             Ok(()) => {
-                if self.behind && !self.applied.services.is_empty() {
+                if self.apply_trouble.take().is_some() {
                     info!("the tables are in line again");
                 }
                 self.applied = plan;
@@ -150,7 +155,11 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             }
             Err(error) => {
                 self.behind = true;
-                error!(error = %chain(&error), "cannot bring the tables in line; trying again");
+                let trouble = chain(&error);
+                if self.apply_trouble.as_ref() != Some(&trouble) {
+                    error!("cannot bring the tables in line, trying again: {trouble}");
+                }
+                self.apply_trouble = Some(trouble);
             }
         }
     }
@@ -229,9 +238,11 @@ impl<T: Tables, W: Watch> Engine<T, W> {
 
     /// Does what is to be done every second.
     pub(crate) fn on_tick(&mut self, now: u64) {
-        if let Err(error) = self.tables.sweep() {
-            error!(error = %chain(&error), "cannot sweep the connection table");
+        let trouble = self.tables.sweep().err().map(|error| chain(&error));
+        if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.sweep_trouble) {
+            error!("cannot sweep the connection table: {trouble}");
         }
+        self.sweep_trouble = trouble;
         self.end_drains(now);
         if self.behind {
             self.settle();
@@ -268,9 +279,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
     }
 
-    /// Gives the tables back, to be left or taken down.
-    pub(crate) fn into_tables(self) -> T {
-        self.tables
+    /// Gives tables and world back, to be left or taken down.
+    pub(crate) fn into_parts(self) -> (T, W) {
+        (self.tables, self.watch)
     }
 
     /// Whether every way was answered for, one way or the other.

@@ -117,12 +117,16 @@ async fn live(args: &Args, config: Config) -> Result<(), Failure> {
     notify("STOPPING=1");
     stop.send_replace(true);
     // Requests under way are answered with "the daemon is leaving".
-    let Daemon { mut engine, requests, .. } = daemon;
+    let Daemon { mut engine, requests, changes, .. } = daemon;
     drop(requests);
     drop(api.await);
     engine.save();
+    // The resolver must not wait for a reader of its last words.
+    drop(changes);
     if args.detach {
-        engine.into_tables().detach().map_err(Failure::Detach)?;
+        let (tables, world) = engine.into_parts();
+        tables.detach().map_err(Failure::Detach)?;
+        world.resolver.finish().await?;
         drop(std::fs::remove_file(state::path_of(&socket)));
         info!("lvsd ends; nothing is balanced any more");
     } else {
