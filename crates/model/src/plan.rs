@@ -58,7 +58,7 @@ pub struct PlannedServer {
 pub enum Admission {
     /// New connections (by weight) and existing ones.
     Open,
-    /// Existing connections only: it drains.
+    /// Existing connections only: it drains, or no way to it is known.
     Draining,
     /// It failed: no new connections; UDP flows move; TCP ones follow the service's policy.
     Failed,
@@ -68,6 +68,7 @@ pub enum Admission {
 ///
 /// A server is [`Admission::Draining`] when the operator drains it, [`Admission::Failed`] while a
 /// target of its check is not known to be up, else [`Admission::Open`]. Failure outranks draining.
+/// A server to which no way is known gets no new connections either: their packets would be lost.
 /// The end of a drain is not decided here: who knows the time removes or quiesces the server.
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     let mut services: Vec<_> =
@@ -83,10 +84,12 @@ fn plan_service(service: &Service, observed: &Observed) -> PlannedService {
             Some(Hop::Local) => Method::Local,
             Some(Hop::Link { .. }) | None => service.method_of(server),
         };
-        let admission = if is_up(service, server, observed) {
-            server.drain.map_or(Admission::Open, |_| Admission::Draining)
-        } else {
+        let admission = if !is_up(service, server, observed) {
             Admission::Failed
+        } else if server.drain.is_some() || hop.is_none() {
+            Admission::Draining
+        } else {
+            Admission::Open
         };
         PlannedServer { address: server.address, weight: server.weight, method, admission, hop }
     };

@@ -91,6 +91,7 @@ fn change(
 fn servers_start_down_and_open_when_their_check_passes() {
     let setup = Setup::new();
     let mut engine = start(&setup.path());
+    engine.all_resolve();
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
     assert_eq!(engine.watch.targets.len(), 2);
     engine.all_are(Health::Up, 100);
@@ -131,6 +132,7 @@ fn a_way_that_changes_reaches_the_tables() {
     engine.on_hop(HopEvent { address: ip, hop: Err("no route".to_owned()) });
     engine.settle();
     assert_eq!(engine.tables.held.services[0].servers[0].hop, None);
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Draining));
     let service = engine.ask(|reply| Call::Service("web".to_owned(), reply), 101).unwrap();
     assert_eq!(service.servers[0].state, ServerState::Unresolved);
     assert_eq!(service.servers[0].reason.as_deref(), Some("no route"));
@@ -280,7 +282,7 @@ fn an_edited_file_wins_over_changes_but_not_over_health() {
     let mut successor = cold(&setup.path());
     successor.restore(&state::read(&setup.state()).unwrap());
     successor.watch_all();
-    successor.settle();
+    successor.all_resolve();
     assert_eq!(successor.servers(), ["10.0.0.11:80", "10.0.0.22:80"]);
     assert_eq!(successor.admission("10.0.0.11:80"), Some(Admission::Open));
     assert_eq!(successor.admission("10.0.0.22:80"), Some(Admission::Failed));

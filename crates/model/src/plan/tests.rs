@@ -15,9 +15,23 @@ fn one() -> Desired {
     Desired { services: vec![service] }
 }
 
+/// Every way is known, every health is the same.
 fn observed(desired: &Desired, health: Health) -> Observed {
     let health = targets(desired).into_iter().map(|target| (target, health)).collect();
-    Observed { health, ..Observed::default() }
+    Observed { health, ..reachable(desired) }
+}
+
+/// Every way is known, nothing was checked yet.
+fn reachable(desired: &Desired) -> Observed {
+    let hop = |source| Hop::Link {
+        interface: 2,
+        source_mac: [2, 0, 0, 0, 0, 1],
+        neighbour_mac: [2, 0, 0, 0, 0, 2],
+        source,
+        mtu: 1500,
+    };
+    let hops = server_addresses(desired).into_iter().map(|address| (address, hop(address)));
+    Observed { hops: hops.collect(), ..Observed::default() }
 }
 
 fn admission(desired: &Desired, observed: &Observed) -> Admission {
@@ -39,7 +53,10 @@ fn failure_outranks_draining() {
         (drained(), Some(Health::Down), Admission::Failed),
         (drained(), None, Admission::Failed),
     ] {
-        let observed = health.map_or_else(Observed::default, |health| observed(&desired, health));
+        let observed = match health {
+            Some(health) => observed(&desired, health),
+            None => reachable(&desired),
+        };
         assert_eq!(admission(&desired, &observed), expected, "{health:?}");
     }
 }
@@ -48,11 +65,19 @@ fn failure_outranks_draining() {
 fn without_a_check_a_server_is_up() {
     let mut desired = one();
     desired.services[0].servers[0].check = ServerCheck::Off;
-    assert_eq!(admission(&desired, &Observed::default()), Admission::Open);
+    assert_eq!(admission(&desired, &reachable(&desired)), Admission::Open);
     assert!(targets(&desired).is_empty());
     desired.services[0].servers[0].check = ServerCheck::Inherit;
     desired.services[0].check = None;
-    assert_eq!(admission(&desired, &Observed::default()), Admission::Open);
+    assert_eq!(admission(&desired, &reachable(&desired)), Admission::Open);
+}
+
+#[test]
+fn a_server_without_a_way_gets_no_new_connections() {
+    let desired = one();
+    let mut observed = observed(&desired, Health::Up);
+    observed.hops.clear();
+    assert_eq!(admission(&desired, &observed), Admission::Draining);
 }
 
 #[test]
