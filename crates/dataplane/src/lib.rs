@@ -1,3 +1,36 @@
 //! Loads the kernel program and owns its tables.
-#[expect(dead_code)]
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
+//!
+//! [`Dataplane::apply`] is the one way to change what packets meet: a plan is compared with what the
+//! tables hold, all that is new is written beside the old, and single words switch packets over.
+//! The rest reads the same memory: [`Dataplane::sweep`], [`Dataplane::connections`],
+//! [`Dataplane::counters`], [`Dataplane::explain`].
+#![warn(missing_docs)]
+
+mod apply;
+mod connections;
+mod counters;
+mod cursor;
+mod dataplane;
+mod draft;
+mod error;
+mod explain;
+mod host;
+mod index;
+mod memory;
+mod mirror;
+mod ranges;
+mod records;
+mod region;
+mod sizes;
+mod sweep;
+mod sys;
+
+pub use apply::Applied;
+pub use connections::{Connection, Filter};
+pub use counters::{Load, Readings};
+pub use dataplane::Dataplane;
+pub use error::Error;
+pub use explain::{Explained, MetServer, MetService};
+pub use host::{Host, Routing};
+pub use sizes::Capacity;
+pub use sweep::Swept;

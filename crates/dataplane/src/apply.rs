@@ -1,0 +1,203 @@
+//! The one way to change what packets meet.
+use std::{
+    net::SocketAddr,
+    sync::atomic::{Ordering, fence},
+};
+
+use lvs_core::{
+    scheduler::Cursor,
+    tables::{Admission, Handle, IndexKind},
+};
+use lvs_model::{
+    desired::ServiceKey,
+    plan::{self, Plan},
+};
+
+use crate::{
+    cursor,
+    dataplane::Dataplane,
+    draft::{Draft, Stage, StagedService},
+    error::Error,
+    index::endpoint,
+    mirror::{HeldServer, Taken},
+};
+
+/// What a change changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Services whose record was written, new ones among them.
+    pub services: usize,
+    /// Servers whose record was written, new ones among them.
+    pub servers: usize,
+    /// Services that were removed.
+    pub removed: usize,
+}
+
+impl Dataplane {
+    /// Makes the tables hold `plan`. A packet meets a service wholly before or wholly after the
+    /// change; what did not change is not touched.
+    ///
+    /// Servers and services that the plan has no more keep their numbers until no connection holds
+    /// them (see [`Self::sweep`]); when they come back before, they find their connections.
+    ///
+    /// # Errors
+    /// The plan does not fit; then nothing was changed.
+    pub fn apply(&mut self, plan: &Plan) -> Result<Applied, Error> {
+        let Self { memory, mirror, .. } = self;
+        let mut stage = Stage { memory, mirror, draft: Draft::default() };
+        let prepared = stage.prepare(plan);
+        let draft = stage.draft;
+        if let Err(error) = prepared {
+            mirror.give(memory, draft.taken.into_iter().rev());
+            return Err(error);
+        }
+        let applied = self.publish(&draft);
+        self.commit(draft);
+        Ok(applied)
+    }
+
+    /// Has every connection of a server that gets no new ones reset with its next packet: the end of
+    /// a drain. It holds until a plan has the server open again. Returns whether there is such a
+    /// server.
+    pub fn reset(&mut self, service: &ServiceKey, address: SocketAddr) -> bool {
+        let held = self.mirror.service(service);
+        let Some(&number) = held.and_then(|held| held.servers.get(&address)) else { return false };
+        let planned = held.and_then(|held| held.plan.as_ref());
+        let mut servers = planned.iter().flat_map(|plan| &plan.servers);
+        if servers.any(|s| s.address == address && s.admission == plan::Admission::Open) {
+            return false;
+        }
+        if let Some(server) = self.mirror.servers.get_mut(&number) {
+            server.reset = true;
+            let handle = Handle::new(server.record, Admission::Reset);
+            self.memory.handles.get(number).inspect(|word| word.set(handle.0));
+        }
+        true
+    }
+
+    /// Switches packets over: servers first, then the services that name them.
+    pub(crate) fn publish(&self, draft: &Draft) -> Applied {
+        let memory = &self.memory;
+        let mut applied = Applied { removed: draft.removed.len(), ..Applied::default() };
+        // Whoever sees one of the words below sees the records that they lead to.
+        fence(Ordering::Release);
+        for (number, server) in &draft.servers {
+            let handle = Handle::new(server.record, server.admission);
+            if let Some(word) = memory.handles.get(*number)
+                && word.get() != handle.0
+            {
+                applied.servers += usize::from(Handle(word.get()).record() != server.record);
+                word.set(handle.0);
+            }
+            memory.weights.get(*number).inspect(|word| word.set(server.last_weight.into()));
+        }
+        for (&(protocol, address), chain) in &draft.chains {
+            let at = endpoint(protocol, address);
+            match chain.first() {
+                Some(&first) => memory.set_entry(&at, IndexKind::Server, first),
+                None => memory.remove_entry(&at, IndexKind::Server),
+            }
+        }
+        for service in draft.services.iter().filter(|service| service.changed || !service.live) {
+            applied.services += 1;
+            self.switch(service);
+        }
+        for key in &draft.removed {
+            memory.remove_entry(&endpoint(key.protocol, key.address), IndexKind::Service);
+            if let Some(held) = self.mirror.services.get(key)
+                && let Some(standing) = memory.standings.get(held.number.into())
+            {
+                standing.record.set(0);
+            }
+        }
+        for number in &draft.forgotten {
+            memory.handles.get(*number).inspect(|word| word.set(0));
+        }
+        applied
+    }
+
+    fn switch(&self, service: &StagedService) {
+        let number = service.held.number.into();
+        let Some(standing) = self.memory.standings.get(number) else { return };
+        let old_list = service.old_list.as_deref();
+        if old_list != Some(&service.list) {
+            // A packet between this and the next word picks by a cursor of the other list: some
+            // server of the list, only out of turn.
+            let before = standing.cursor.get();
+            let cursor = Cursor::from_word(before);
+            let after = cursor::translate(service.scheduler, cursor, old_list, &service.list);
+            standing.cursor.set(after.word());
+        }
+        standing.record.set(service.held.record.into());
+        let at = endpoint(service.key.protocol, service.key.address);
+        self.memory.set_entry(&at, IndexKind::Service, service.held.record);
+    }
+
+    /// Notes what the tables hold now, and frees what they held before.
+    pub(crate) fn commit(&mut self, mut draft: Draft) {
+        self.note(&mut draft);
+        let mirror = &mut self.mirror;
+        let mut forgotten = Vec::new();
+        for number in draft.forgotten {
+            let Some(server) = mirror.servers.remove(&number) else { continue };
+            draft.stale.extend([Taken::ServerRecord(server.record), Taken::ServerNumber(number)]);
+            for services in [&mut mirror.services, &mut mirror.gone] {
+                if let Some(service) = services.get_mut(&server.key) {
+                    service.servers.remove(&server.address);
+                    forgotten.push((number, service.number));
+                }
+            }
+        }
+        let gone = mirror.gone.extract_if(.., |_, held| held.servers.is_empty());
+        let gone: Vec<u16> = gone.map(|(_, held)| held.number).collect();
+        draft.stale.extend(gone.iter().map(|&number| Taken::ServiceNumber(number)));
+        if draft.stale.is_empty() {
+            return;
+        }
+        (self.grace)();
+        for (number, service) in forgotten {
+            self.memory.carry_server(number, service);
+        }
+        for number in gone {
+            self.memory.carry_service(number);
+        }
+        self.mirror.give(&self.memory, draft.stale);
+    }
+
+    fn note(&mut self, draft: &mut Draft) {
+        let mirror = &mut self.mirror;
+        for (number, server) in std::mem::take(&mut draft.servers) {
+            let held = HeldServer {
+                key: server.key,
+                address: server.address,
+                record: server.record,
+                planned: server.planned,
+                reset: server.reset,
+                unheld: false,
+            };
+            mirror.servers.insert(number, held);
+        }
+        for service in draft.services.drain(..) {
+            mirror.gone.remove(&service.key);
+            mirror.services.insert(service.key, service.held);
+        }
+        for key in draft.removed.drain(..) {
+            let Some(mut held) = mirror.services.remove(&key) else { continue };
+            held.record = 0;
+            held.plan = None;
+            for number in held.servers.values() {
+                if let Some(server) = mirror.servers.get_mut(number) {
+                    (server.planned, server.reset, server.unheld) = (false, false, false);
+                }
+            }
+            mirror.gone.insert(key, held);
+        }
+        for (at, chain) in std::mem::take(&mut draft.chains) {
+            if chain.is_empty() {
+                mirror.chains.remove(&at);
+            } else {
+                mirror.chains.insert(at, chain);
+            }
+        }
+    }
+}

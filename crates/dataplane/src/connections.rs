@@ -1,0 +1,175 @@
+//! Lists, counts and ends connections, all by reading memory.
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use lvs_core::{
+    clock::Ticks,
+    connection::{Narrow, Slot, Wide, Word, load},
+    forward::Method,
+    shared::Shared64,
+    state::State,
+    tables::Server,
+    wire::Protocol,
+};
+use lvs_model::desired::ServiceKey;
+
+use crate::{
+    dataplane::Dataplane,
+    host::{now, until},
+    index::socket,
+    memory::Memory,
+};
+
+/// A connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// What the client connected to.
+    pub service: ServiceKey,
+    /// Who connected.
+    pub client: SocketAddr,
+    /// Who serves it.
+    pub server: SocketAddr,
+    /// How packets reach the server.
+    pub method: Method,
+    /// Its state.
+    pub state: State,
+    /// When it is forgotten unless a packet comes.
+    pub expires: Duration,
+}
+
+/// Which connections; a field that is absent fits all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Transport protocol.
+    pub protocol: Option<Protocol>,
+    /// Those from this address, whatever the port.
+    pub client: Option<IpAddr>,
+    /// Those to this virtual address and port.
+    pub virtual_address: Option<SocketAddr>,
+    /// Those of this real server.
+    pub server: Option<SocketAddr>,
+    /// Those in this state.
+    pub state: Option<State>,
+}
+
+impl Filter {
+    /// Whether a connection is meant.
+    pub fn fits(&self, connection: &Connection) -> bool {
+        let Connection { service, client, server, state, .. } = connection;
+        self.protocol.is_none_or(|protocol| protocol == service.protocol)
+            && self.client.is_none_or(|address| address == client.ip())
+            && self.virtual_address.is_none_or(|address| address == service.address)
+            && self.server.is_none_or(|address| address == *server)
+            && self.state.is_none_or(|wanted| wanted == *state)
+    }
+}
+
+/// A slot as it was read: whose connection it is, and the word to change.
+pub(crate) struct Seen<'a> {
+    client: SocketAddr,
+    service: u16,
+    pub(crate) slot: &'a Shared64,
+    pub(crate) word: Word,
+}
+
+/// All slots that hold a connection, expired or not.
+pub(crate) fn slots(memory: &Memory) -> impl Iterator<Item = Seen<'_>> {
+    let narrow = memory.narrow.iter().flat_map(|set| &set.slots).filter_map(|slot: &Narrow| {
+        seen(slot.word(), || {
+            let key = slot.key();
+            let [a, b, c, d, p, q, s, t] = key.to_be_bytes();
+            let address = u32::from_be_bytes([a, b, c, d]);
+            let port = u16::from_be_bytes([p, q]);
+            (socket(4, [address, 0, 0, 0], port), u16::from_be_bytes([s, t]))
+        })
+    });
+    let wide = memory.wide.iter().flat_map(|set| &set.slots).filter_map(|slot: &Wide| {
+        seen(slot.word(), || {
+            let [first, second, rest] = slot.key().map(u64::to_be_bytes);
+            let words = [first, second].map(|[a, b, c, d, e, f, g, h]| {
+                [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
+            });
+            let [[w0, w1], [w2, w3]] = words;
+            let [_, _, _, _, p, q, s, t] = rest;
+            let port = u16::from_be_bytes([p, q]);
+            (socket(6, [w0, w1, w2, w3], port), u16::from_be_bytes([s, t]))
+        })
+    });
+    narrow.chain(wide)
+}
+
+/// Reads the key between two looks at the word: if the slot was given away meanwhile, its word has
+/// changed, or will when it is written.
+fn seen(slot: &Shared64, key: impl Fn() -> (SocketAddr, u16)) -> Option<Seen<'_>> {
+    let word = Word(slot.get());
+    if !word.is_connection() {
+        return None;
+    }
+    let (client, service) = key();
+    (slot.get() == word.0).then_some(Seen { client, service, slot, word })
+}
+
+impl Seen<'_> {
+    /// Frees the slot, unless a packet was first.
+    pub(crate) fn end(&self, memory: &Memory) -> bool {
+        let ended = self.slot.exchange(self.word.0, 0).is_ok();
+        if ended {
+            let load = memory.loads.get(self.word.server());
+            load.inspect(|load| load.add(load::freed(self.word)));
+        }
+        ended
+    }
+
+    fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
+        let server: &Server = memory.server_of(self.word.server())?;
+        // Otherwise the slot changed hands while it was read.
+        if server.service != self.service || !self.word.is_live(now) {
+            return None;
+        }
+        let method = server.method;
+        Some(Connection {
+            service: service_of(server, self.client)?,
+            client: self.client,
+            server: socket(server.version, server.address, server.port),
+            method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
+            state: self.word.state(),
+            expires: until(now, self.word.expires()),
+        })
+    }
+}
+
+/// What clients of a server's service connect to; they are of the service's IP version.
+fn service_of(server: &Server, client: SocketAddr) -> Option<ServiceKey> {
+    let version = if client.is_ipv4() { 4 } else { 6 };
+    let address = socket(version, server.virtual_address, server.virtual_port);
+    Some(ServiceKey { protocol: Protocol::from_number(server.protocol)?, address })
+}
+
+impl Dataplane {
+    /// All connections that fit, in no order. They come and go while they are listed.
+    pub fn connections(&self, filter: Filter) -> impl Iterator<Item = Connection> {
+        self.matching(filter).map(|(_, connection)| connection)
+    }
+
+    fn matching(&self, filter: Filter) -> impl Iterator<Item = (Seen<'_>, Connection)> {
+        let now = now();
+        slots(&self.memory).filter_map(move |seen| {
+            let connection = seen.connection(&self.memory, now)?;
+            filter.fits(&connection).then_some((seen, connection))
+        })
+    }
+
+    /// How many connections fit.
+    pub fn count(&self, filter: Filter) -> u64 {
+        self.matching(filter).fold(0, |count, _| count + 1)
+    }
+
+    /// Forgets all connections that fit; returns how many. A TCP client's next packet is then one
+    /// of no known connection.
+    pub fn flush(&mut self, filter: Filter) -> u64 {
+        let ended = self.matching(filter).filter(|(seen, _)| seen.end(&self.memory));
+        ended.fold(0, |count, _| count + 1)
+    }
+}

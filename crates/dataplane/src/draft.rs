@@ -1,0 +1,463 @@
+//! The first half of a change: everything new is written where no packet looks yet.
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::SocketAddr,
+};
+
+use lvs_core::{
+    forward::Method,
+    related::SHARED,
+    scheduler::Scheduler,
+    shared::Shared64,
+    tables::{Admission, Candidate, IndexKind, Server, Service},
+    wire::Protocol,
+};
+use lvs_model::{
+    desired::ServiceKey,
+    plan::{self, Plan, PlannedService},
+};
+
+use crate::{
+    error::Error,
+    index::endpoint,
+    memory::Memory,
+    mirror::{HeldService, Mirror, Taken, take},
+    records::{self, RingMember},
+    sizes::BLOCK,
+};
+
+/// What changes, and what was taken for it.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) services: Vec<StagedService>,
+    pub(crate) servers: BTreeMap<u32, StagedServer>,
+    /// Services that the plan has no more, sorted.
+    pub(crate) removed: Vec<ServiceKey>,
+    /// Servers that were removed before and whose last connection has ended.
+    pub(crate) forgotten: HashSet<u32>,
+    /// Servers that share an address behind NAT: the chain as it will be.
+    pub(crate) chains: BTreeMap<(Protocol, SocketAddr), Vec<u32>>,
+    /// What was taken; given back when the change cannot be made.
+    pub(crate) taken: Vec<Taken>,
+    /// What is of no use once no packet sees the old state any more.
+    pub(crate) stale: Vec<Taken>,
+}
+
+/// A service that is new or differs.
+pub(crate) struct StagedService {
+    pub(crate) held: HeldService,
+    pub(crate) key: ServiceKey,
+    /// Whether packets find it already.
+    pub(crate) live: bool,
+    /// The list that its scheduler knew, if it is the same scheduler.
+    pub(crate) old_list: Option<Vec<Candidate>>,
+    pub(crate) list: Vec<Candidate>,
+    pub(crate) scheduler: Scheduler,
+    /// Whether its record is another one now.
+    pub(crate) changed: bool,
+}
+
+/// A server that is new or may differ.
+pub(crate) struct StagedServer {
+    pub(crate) key: ServiceKey,
+    pub(crate) address: SocketAddr,
+    pub(crate) value: Server,
+    /// Number of its record, once that is written.
+    pub(crate) record: u32,
+    pub(crate) admission: Admission,
+    pub(crate) last_weight: u32,
+    pub(crate) planned: bool,
+    pub(crate) reset: bool,
+}
+
+/// The tables before the change.
+pub(crate) struct Stage<'a> {
+    pub(crate) memory: &'a Memory,
+    pub(crate) mirror: &'a mut Mirror,
+    pub(crate) draft: Draft,
+}
+
+impl Stage<'_> {
+    /// Prepares the change to `plan`.
+    pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
+        self.check_numbers(plan)?;
+        for planned in &plan.services {
+            let held = self.mirror.services.get(&planned.key);
+            if held.and_then(|held| held.plan.as_ref()) != Some(planned) {
+                self.service(planned)?;
+            }
+        }
+        self.removals(plan);
+        self.relink()
+    }
+
+    /// Prepares the servers' records, after all else.
+    pub(crate) fn relink(&mut self) -> Result<(), Error> {
+        self.chains()?;
+        self.server_records()
+    }
+
+    /// Whether there are numbers for all that is new: said in whole before anything is taken.
+    fn check_numbers(&self, plan: &Plan) -> Result<(), Error> {
+        let (mut services, mut servers) = (0_u64, 0_u64);
+        for planned in &plan.services {
+            let held = self.mirror.service(&planned.key);
+            services += u64::from(held.is_none());
+            let known = |address| held.is_some_and(|held| held.servers.contains_key(address));
+            servers += planned.servers.iter().map(|s| u64::from(!known(&s.address))).sum::<u64>();
+        }
+        let sizes = &self.memory.sizes;
+        let free = &self.mirror.free;
+        for (what, fresh, numbers, left) in [
+            ("services", services, sizes.service_numbers, free.service_numbers.left()),
+            ("servers", servers, sizes.server_numbers, free.server_numbers.left()),
+        ] {
+            if fresh > left.into() {
+                let room = u64::from(numbers - 1);
+                let needed = room - u64::from(left) + fresh;
+                return Err(Error::NoRoom { what, setting: what, needed, room });
+            }
+        }
+        Ok(())
+    }
+
+    fn service(&mut self, planned: &PlannedService) -> Result<(), Error> {
+        let key = planned.key;
+        let mut held = match self.mirror.service(&key) {
+            Some(held) => held.clone(),
+            None => HeldService {
+                number: self.service_number()?,
+                record: 0,
+                servers: BTreeMap::new(),
+                plan: None,
+            },
+        };
+        let live = held.record != 0;
+        let old = live.then(|| self.memory.services.read(held.record)).flatten();
+        let old_list = old.map(|old| self.memory.candidates_of(&old)).unwrap_or_default();
+        let old_ring = self.ring_of(planned.scheduler, &old_list);
+        self.servers(planned, &mut held)?;
+        let open = |s: &&plan::PlannedServer| s.admission == plan::Admission::Open;
+        let list: Vec<Candidate> = (planned.servers.iter().rev().filter(open))
+            .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight)))
+            .map(|(&server, weight)| Candidate { server, weight })
+            .collect();
+        let mut value = records::service(planned, held.number, &list);
+        let same_scheduler = old.is_some_and(|old| old.scheduler == value.scheduler);
+        self.list(&mut value, old.as_ref().filter(|_| old_list == list), &list, old.as_ref())?;
+        let ring = self.ring_of(planned.scheduler, &list);
+        let ring_kept = old.as_ref().filter(|_| same_scheduler && old_ring == ring);
+        self.ring(&mut value, ring_kept, &ring, planned.scheduler, old.as_ref())?;
+        let changed = old != Some(value);
+        if changed {
+            self.service_record(&mut held, value)?;
+        }
+        if !live {
+            self.entry(planned.key.protocol, key.address, IndexKind::Service)?;
+        }
+        held.plan = Some(planned.clone());
+        self.draft.services.push(StagedService {
+            held,
+            key,
+            live,
+            // A new service of IPVS has no server at first.
+            old_list: (same_scheduler || !live).then_some(old_list),
+            list,
+            scheduler: planned.scheduler,
+            changed,
+        });
+        Ok(())
+    }
+
+    /// Stages all servers of a service, planned or not any more.
+    fn servers(&mut self, planned: &PlannedService, held: &mut HeldService) -> Result<(), Error> {
+        let mut rest: BTreeSet<u32> = held.servers.values().copied().collect();
+        for server in &planned.servers {
+            let (number, known) = match held.servers.get(&server.address) {
+                Some(&number) => (number, self.mirror.servers.get(&number)),
+                None => (self.server_number()?, None),
+            };
+            let known = known.or_else(|| self.mirror.servers.get(&number));
+            rest.remove(&number);
+            held.servers.insert(server.address, number);
+            let added = known.is_none_or(|known| !known.planned);
+            let last_weight =
+                if added || server.weight != 0 { server.weight } else { self.last_weight(number) };
+            let reset =
+                known.is_some_and(|known| known.reset) && server.admission != plan::Admission::Open;
+            let staged = StagedServer {
+                key: planned.key,
+                address: server.address,
+                value: records::server(&planned.key, held.number, server),
+                record: 0,
+                admission: records::admission(server, planned.on_failure, reset),
+                last_weight,
+                planned: true,
+                reset,
+            };
+            self.draft.servers.insert(number, staged);
+        }
+        for number in rest {
+            if let Some(staged) = self.staged(number) {
+                let admission = records::closed(planned.on_failure);
+                let staged = StagedServer { admission, planned: false, ..staged };
+                self.draft.servers.insert(number, staged);
+            }
+        }
+        Ok(())
+    }
+
+    /// A server as it stands in the tables.
+    fn staged(&self, number: u32) -> Option<StagedServer> {
+        let held = self.mirror.servers.get(&number)?;
+        Some(StagedServer {
+            key: held.key,
+            address: held.address,
+            value: self.memory.servers.read(held.record)?,
+            record: held.record,
+            admission: self.memory.handle_of(number).admission(),
+            last_weight: self.last_weight(number),
+            planned: held.planned,
+            reset: held.reset,
+        })
+    }
+
+    fn last_weight(&self, number: u32) -> u32 {
+        let weight = self.memory.weights.get(number).map_or(0, Shared64::get);
+        u32::try_from(weight).unwrap_or(u32::MAX)
+    }
+
+    /// What decides about the ring of a hash scheduler over this list.
+    fn ring_of(&self, scheduler: Scheduler, list: &[Candidate]) -> Vec<RingMember> {
+        let member = |candidate: &Candidate| {
+            let number = candidate.server;
+            let staged = self.draft.servers.get(&number);
+            let address = match staged {
+                Some(staged) => staged.address,
+                None => self.mirror.servers.get(&number)?.address,
+            };
+            let weight = match scheduler {
+                Scheduler::Mh => {
+                    staged.map_or_else(|| self.last_weight(number), |staged| staged.last_weight)
+                }
+                _ => candidate.weight,
+            };
+            Some(RingMember { number, weight, address })
+        };
+        if scheduler.is_hash() { list.iter().filter_map(member).collect() } else { Vec::new() }
+    }
+
+    fn list(
+        &mut self,
+        value: &mut Service,
+        kept: Option<&Service>,
+        list: &[Candidate],
+        old: Option<&Service>,
+    ) -> Result<(), Error> {
+        if let Some(kept) = kept {
+            value.candidates = kept.candidates;
+            return Ok(());
+        }
+        let blocks = value.len.div_ceil(BLOCK);
+        let capacity = self.memory.sizes.candidate_blocks;
+        let free = &mut self.mirror.free.candidates;
+        let first = take(free, blocks, capacity, ("lists of servers", "servers"))?;
+        self.draft.taken.push(Taken::Candidates(first, blocks));
+        self.memory.write_candidates(first, list);
+        value.candidates = first;
+        if let Some(old) = old {
+            self.draft.stale.push(Taken::Candidates(old.candidates, old.len.div_ceil(BLOCK)));
+        }
+        Ok(())
+    }
+
+    fn ring(
+        &mut self,
+        value: &mut Service,
+        kept: Option<&Service>,
+        members: &[RingMember],
+        scheduler: Scheduler,
+        old: Option<&Service>,
+    ) -> Result<(), Error> {
+        if let Some(kept) = kept {
+            (value.ring, value.ring_len) = (kept.ring, kept.ring_len);
+            return Ok(());
+        }
+        let ring = records::ring(scheduler, members);
+        let len = u32::try_from(ring.len()).unwrap_or(u32::MAX);
+        let capacity = self.memory.sizes.ring_places;
+        let free = &mut self.mirror.free.rings;
+        let first = take(free, len, capacity, ("rings of hash schedulers", "services"))?;
+        self.draft.taken.push(Taken::Ring(first, len));
+        for (place, server) in (first..).zip(ring) {
+            self.memory.rings.write(place, server);
+        }
+        (value.ring, value.ring_len) = (first, len);
+        if let Some(old) = old {
+            self.draft.stale.push(Taken::Ring(old.ring, old.ring_len));
+        }
+        Ok(())
+    }
+
+    fn service_record(&mut self, held: &mut HeldService, value: Service) -> Result<(), Error> {
+        let capacity = self.memory.sizes.service_records - 1;
+        let free = &mut self.mirror.free.service_records;
+        let record = take(free, 1, capacity, ("services", "services"))?;
+        self.draft.taken.push(Taken::ServiceRecord(record));
+        self.memory.services.write(record, value);
+        if held.record != 0 {
+            self.draft.stale.push(Taken::ServiceRecord(held.record));
+        }
+        held.record = record;
+        Ok(())
+    }
+
+    fn service_number(&mut self) -> Result<u16, Error> {
+        let capacity = self.memory.sizes.service_numbers - 1;
+        let free = &mut self.mirror.free.service_numbers;
+        let number = take(free, 1, capacity, ("services", "services"))?;
+        // `Sizes::new` admits no more.
+        let number = u16::try_from(number).unwrap_or(0);
+        self.draft.taken.push(Taken::ServiceNumber(number));
+        Ok(number)
+    }
+
+    fn server_number(&mut self) -> Result<u32, Error> {
+        let capacity = self.memory.sizes.server_numbers - 1;
+        let free = &mut self.mirror.free.server_numbers;
+        let number = take(free, 1, capacity, ("servers", "servers"))?;
+        self.draft.taken.push(Taken::ServerNumber(number));
+        Ok(number)
+    }
+
+    fn entry(
+        &mut self,
+        protocol: Protocol,
+        address: SocketAddr,
+        kind: IndexKind,
+    ) -> Result<(), Error> {
+        let at = endpoint(protocol, address);
+        let sizes = &self.memory.sizes;
+        self.memory.reserve_entry(&at, kind).ok_or(Error::NoRoom {
+            what: "addresses in the index",
+            setting: "servers",
+            needed: u64::from(sizes.index_lines) * 4 + 1,
+            room: u64::from(sizes.index_lines) * 4,
+        })?;
+        self.draft.taken.push(Taken::Entry(at, kind));
+        Ok(())
+    }
+
+    /// Everything of services that the plan has no more.
+    fn removals(&mut self, plan: &Plan) {
+        let planned: BTreeSet<_> = plan.services.iter().map(|service| service.key).collect();
+        for (key, held) in &self.mirror.services {
+            if planned.contains(key) {
+                continue;
+            }
+            self.draft.removed.push(*key);
+            self.draft.stale.push(Taken::ServiceRecord(held.record));
+            if let Some(old) = self.memory.services.read(held.record) {
+                let blocks = old.len.div_ceil(BLOCK);
+                self.draft.stale.push(Taken::Candidates(old.candidates, blocks));
+                self.draft.stale.push(Taken::Ring(old.ring, old.ring_len));
+            }
+        }
+    }
+
+    /// Links the servers that share an address behind NAT.
+    fn chains(&mut self) -> Result<(), Error> {
+        for (at, fresh) in self.touched_chains() {
+            let old = self.mirror.chains.get(&at).cloned().unwrap_or_default();
+            let draft = &self.draft;
+            let stays = |number: &u32| match draft.servers.get(number) {
+                Some(staged) => staged.value.method == Method::Nat as u8,
+                None => (self.mirror.servers.get(number))
+                    .filter(|_| !draft.forgotten.contains(number))
+                    .is_some_and(|held| draft.removed.binary_search(&held.key).is_err()),
+            };
+            let mut new: Vec<u32> =
+                fresh.into_iter().filter(|number| !old.contains(number)).collect();
+            new.extend(old.iter().copied().filter(stays));
+            let planned = |number: &u32| match self.draft.servers.get(number) {
+                Some(staged) => staged.planned,
+                None => self.mirror.servers.get(number).is_some_and(|held| held.planned),
+            };
+            let services = new.iter().filter(|number| planned(number)).count();
+            if services > SHARED {
+                return Err(Error::Shared { address: at.1, services, most: SHARED });
+            }
+            if new.len() > SHARED {
+                // Those that are only waiting for their connections to end come last.
+                new.sort_by_key(|number| !planned(number));
+            }
+            self.link(&new);
+            if old.is_empty() && !new.is_empty() {
+                self.entry(at.0, at.1, IndexKind::Server)?;
+            }
+            self.draft.chains.insert(at, new);
+        }
+        Ok(())
+    }
+
+    /// Addresses behind NAT whose chain may change, with staged servers that belong there.
+    fn touched_chains(&self) -> BTreeMap<(Protocol, SocketAddr), Vec<u32>> {
+        let mut touched: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        let is_nat = |server: &Server| server.method == Method::Nat as u8;
+        for (&number, staged) in &self.draft.servers {
+            let at = (staged.key.protocol, staged.address);
+            if is_nat(&staged.value) {
+                touched.entry(at).or_default().push(number);
+            } else if self.memory.server_of(number).is_some_and(is_nat) {
+                touched.entry(at).or_default();
+            }
+        }
+        let removed = self.draft.removed.iter().filter_map(|key| self.mirror.services.get(key));
+        let gone = removed.flat_map(|service| service.servers.values());
+        for number in gone.chain(&self.draft.forgotten) {
+            if self.memory.server_of(*number).is_some_and(is_nat)
+                && let Some(held) = self.mirror.servers.get(number)
+            {
+                touched.entry((held.key.protocol, held.address)).or_default();
+            }
+        }
+        touched
+    }
+
+    /// Has each server name the one that follows in the chain.
+    fn link(&mut self, chain: &[u32]) {
+        let following = chain.iter().skip(1).copied().chain([0]);
+        for (&number, next) in chain.iter().zip(following) {
+            if !self.draft.servers.contains_key(&number)
+                && let Some(staged) = self.staged(number)
+                && staged.value.next != next
+            {
+                self.draft.servers.insert(number, staged);
+            }
+            if let Some(staged) = self.draft.servers.get_mut(&number) {
+                staged.value.next = next;
+            }
+        }
+    }
+
+    /// Writes the records of all servers that differ.
+    fn server_records(&mut self) -> Result<(), Error> {
+        for (number, staged) in &mut self.draft.servers {
+            let held = self.mirror.servers.get(number).map_or(0, |held| held.record);
+            if held != 0 && self.memory.servers.read(held) == Some(staged.value) {
+                staged.record = held;
+                continue;
+            }
+            let capacity = self.memory.sizes.server_records - 1;
+            let free = &mut self.mirror.free.server_records;
+            let record = take(free, 1, capacity, ("servers", "servers"))?;
+            self.draft.taken.push(Taken::ServerRecord(record));
+            self.memory.servers.write(record, staged.value);
+            staged.record = record;
+            if held != 0 {
+                self.draft.stale.push(Taken::ServerRecord(held));
+            }
+        }
+        Ok(())
+    }
+}

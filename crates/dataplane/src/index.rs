@@ -1,0 +1,93 @@
+//! Writes the index: from addresses to services and servers.
+use std::net::{IpAddr, SocketAddr};
+
+use lvs_core::{
+    index::Endpoint,
+    tables::{IndexEntry, IndexKind},
+    wire::Protocol,
+};
+
+use crate::memory::Memory;
+
+/// An address as the tables have it.
+pub(crate) fn words(address: IpAddr) -> [u32; 4] {
+    match address {
+        IpAddr::V4(address) => [u32::from_ne_bytes(address.octets()), 0, 0, 0],
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let mut all = [0; 4];
+            let words = octets.as_chunks::<4>().0;
+            all.iter_mut().zip(words).for_each(|(to, from)| *to = u32::from_ne_bytes(*from));
+            all
+        }
+    }
+}
+
+/// An address and port as `std` has it.
+pub(crate) fn socket(version: u8, words: [u32; 4], port: u16) -> SocketAddr {
+    let [first, ..] = words;
+    let address = if version == 4 {
+        IpAddr::from(first.to_ne_bytes())
+    } else {
+        let mut octets = [0; 16];
+        let bytes = words.into_iter().flat_map(u32::to_ne_bytes);
+        octets.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        IpAddr::from(octets)
+    };
+    SocketAddr::new(address, u16::from_be(port))
+}
+
+/// 4 or 6.
+pub(crate) fn version(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 4 } else { 6 }
+}
+
+/// What is looked up for an address.
+pub(crate) fn endpoint(protocol: Protocol, address: SocketAddr) -> Endpoint {
+    Endpoint {
+        address: words(address.ip()),
+        port: address.port().to_be(),
+        protocol: protocol as u8,
+        version: version(address.ip()),
+    }
+}
+
+impl Memory {
+    fn entries(&self, tag: u64) -> impl Iterator<Item = &IndexEntry> {
+        let lines = Endpoint::lines(tag, self.sizes.index_lines);
+        lines.into_iter().filter_map(|line| self.index.get(line)).flat_map(|line| &line.entries)
+    }
+
+    /// Makes an entry that leads nowhere yet; `None`: no room.
+    pub(crate) fn reserve_entry(&self, at: &Endpoint, kind: IndexKind) -> Option<()> {
+        let tag = at.tag(self.keys, kind);
+        let free = |entry: &&IndexEntry| entry.tag.get() == 0;
+        let [first, second] = Endpoint::lines(tag, self.sizes.index_lines);
+        // The emptier line; the first one is found sooner.
+        let line = [first, second]
+            .into_iter()
+            .filter_map(|line| self.index.get(line))
+            .min_by_key(|line| 4 - line.entries.iter().filter(free).count())?;
+        let entry = line.entries.iter().find(free)?;
+        // Value 0 leads to record 0, which is nobody's.
+        entry.value.set(0);
+        entry.tag.set(tag);
+        Some(())
+    }
+
+    /// Switches an entry to another value.
+    pub(crate) fn set_entry(&self, at: &Endpoint, kind: IndexKind, value: u32) {
+        let tag = at.tag(self.keys, kind);
+        if let Some(entry) = self.entries(tag).find(|entry| entry.tag.get() == tag) {
+            entry.value.set(value.into());
+        }
+    }
+
+    /// Removes an entry.
+    pub(crate) fn remove_entry(&self, at: &Endpoint, kind: IndexKind) {
+        let tag = at.tag(self.keys, kind);
+        if let Some(entry) = self.entries(tag).find(|entry| entry.tag.get() == tag) {
+            entry.tag.set(0);
+        }
+    }
+}

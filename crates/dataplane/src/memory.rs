@@ -1,0 +1,206 @@
+//! All tables, mapped into memory.
+use std::{io, os::fd::BorrowedFd};
+
+use lvs_core::{
+    connection::{Narrow, Set, Wide},
+    hash::Keys,
+    shared::Shared64,
+    tables::{Candidate, Counters, Events, Handle, IndexLine, Server, Service, Standing},
+};
+
+use crate::{
+    error::Error,
+    region::{Plain, Region},
+    sizes::{Meta, RING_LINE, Sizes},
+};
+
+/// The tables that the kernel program and this crate share, and three that only this crate knows.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) sizes: Sizes,
+    pub(crate) keys: Keys,
+    pub(crate) index: Region<IndexLine>,
+    pub(crate) services: Region<Service>,
+    pub(crate) standings: Region<Standing>,
+    pub(crate) candidates: Region<[Candidate; 8]>,
+    pub(crate) rings: Region<u32>,
+    pub(crate) handles: Region<Shared64>,
+    pub(crate) servers: Region<Server>,
+    pub(crate) loads: Region<Shared64>,
+    pub(crate) narrow: Region<Set<Narrow>>,
+    pub(crate) wide: Region<Set<Wide>>,
+    pub(crate) counters: Region<Counters>,
+    pub(crate) events: Region<Events>,
+    /// What servers that are gone had counted, by their service's number; those of services that
+    /// are gone too: number 0.
+    pub(crate) carried: Region<Counters>,
+    /// The last weight of a server that was not 0, by its number.
+    pub(crate) weights: Region<Shared64>,
+    /// What names the layout.
+    pub(crate) meta: Region<Meta>,
+}
+
+/// A table as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// Name of the map and of its pin.
+    pub(crate) name: &'static str,
+    /// Bytes of an element.
+    pub(crate) value: u32,
+    /// Number of elements.
+    pub(crate) len: u32,
+    /// Whether the kernel program uses it.
+    pub(crate) shared: bool,
+}
+
+impl Table {
+    const fn of<T>(name: &'static str, len: u32, shared: bool) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
+        let value = size_of::<T>() as u32;
+        Self { name, value, len, shared }
+    }
+
+    /// All tables, with `META` last.
+    pub(crate) const fn all(sizes: &Sizes) -> [Self; 15] {
+        [
+            Self::of::<IndexLine>("INDEX", sizes.index_lines, true),
+            Self::of::<Service>("SERVICES", sizes.service_records, true),
+            Self::of::<Standing>("STANDINGS", sizes.service_numbers, true),
+            Self::of::<[Candidate; 8]>("CANDIDATES", sizes.candidate_blocks, true),
+            Self::of::<[u32; RING_LINE as usize]>("RINGS", sizes.ring_places / RING_LINE, true),
+            Self::of::<Shared64>("HANDLES", sizes.server_numbers, true),
+            Self::of::<Server>("SERVERS", sizes.server_records, true),
+            Self::of::<Shared64>("LOADS", sizes.server_numbers, true),
+            Self::of::<Set<Narrow>>("NARROW", sizes.narrow_sets, true),
+            Self::of::<Set<Wide>>("WIDE", sizes.wide_sets, true),
+            Self::of::<Counters>("COUNTERS", sizes.server_numbers * sizes.cpus, true),
+            Self::of::<Events>("EVENTS", sizes.cpus, true),
+            Self::of::<Counters>("CARRIED", sizes.service_numbers, false),
+            Self::of::<Shared64>("WEIGHTS", sizes.server_numbers, false),
+            Self::of::<Meta>("META", 1, false),
+        ]
+    }
+}
+
+/// Where the memory of a table comes from.
+pub(crate) trait Source {
+    /// The map of this name; `None`: anonymous memory.
+    fn map(&self, name: &'static str) -> Result<Option<BorrowedFd<'_>>, Error>;
+}
+
+/// Memory of this process alone.
+pub(crate) struct Anonymous;
+
+impl Source for Anonymous {
+    fn map(&self, _: &'static str) -> Result<Option<BorrowedFd<'_>>, Error> {
+        Ok(None)
+    }
+}
+
+/// Maps one table.
+pub(crate) fn map<T: Plain>(
+    source: &impl Source,
+    name: &'static str,
+    len: u32,
+) -> Result<Region<T>, Error> {
+    let region = match source.map(name)? {
+        Some(map) => Region::of_map(map, len),
+        None => Region::anonymous(len),
+    };
+    region.map_err(|source: io::Error| Error::Map { table: name, source })
+}
+
+impl Memory {
+    pub(crate) fn new(source: &impl Source, sizes: Sizes, keys: Keys) -> Result<Self, Error> {
+        Ok(Self {
+            sizes,
+            keys,
+            index: map(source, "INDEX", sizes.index_lines)?,
+            services: map(source, "SERVICES", sizes.service_records)?,
+            standings: map(source, "STANDINGS", sizes.service_numbers)?,
+            candidates: map(source, "CANDIDATES", sizes.candidate_blocks)?,
+            rings: map(source, "RINGS", sizes.ring_places)?,
+            handles: map(source, "HANDLES", sizes.server_numbers)?,
+            servers: map(source, "SERVERS", sizes.server_records)?,
+            loads: map(source, "LOADS", sizes.server_numbers)?,
+            narrow: map(source, "NARROW", sizes.narrow_sets)?,
+            wide: map(source, "WIDE", sizes.wide_sets)?,
+            counters: map(source, "COUNTERS", sizes.counters())?,
+            events: map(source, "EVENTS", sizes.cpus)?,
+            carried: map(source, "CARRIED", sizes.service_numbers)?,
+            weights: map(source, "WEIGHTS", sizes.server_numbers)?,
+            meta: map(source, "META", 1)?,
+        })
+    }
+
+    /// The word that leads to a server's record.
+    pub(crate) fn handle_of(&self, server: u32) -> Handle {
+        Handle(self.handles.get(server).map_or(0, Shared64::get))
+    }
+
+    /// The record of a server by its number.
+    pub(crate) fn server_of(&self, server: u32) -> Option<&Server> {
+        match self.handle_of(server).record() {
+            0 => None,
+            record => self.servers.get(record),
+        }
+    }
+
+    /// Candidates of a service, in their order.
+    pub(crate) fn candidates_of(&self, service: &Service) -> Vec<Candidate> {
+        let blocks = service.candidates..service.candidates + service.len.div_ceil(8);
+        let all = blocks.filter_map(|block| self.candidates.read(block)).flatten();
+        all.take(service.len as usize).collect()
+    }
+
+    /// Writes candidates into free blocks.
+    pub(crate) fn write_candidates(&self, first: u32, list: &[Candidate]) {
+        for (block, chunk) in (first..).zip(list.chunks(8)) {
+            let mut whole = [Candidate::default(); 8];
+            whole.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            self.candidates.write(block, whole);
+        }
+    }
+
+    /// What all CPUs counted for a server.
+    pub(crate) fn counters_of(&self, server: u32) -> Counters {
+        let mut sum = Counters::default();
+        for cpu in 0..self.sizes.cpus {
+            if let Some(counters) = self.counters.read(cpu * self.sizes.server_numbers + server) {
+                add(&mut sum, &counters);
+            }
+        }
+        sum
+    }
+
+    /// Moves what was counted for a server that gets no packets any more to its service.
+    pub(crate) fn carry_server(&self, server: u32, service: u16) {
+        self.carry(service, &self.counters_of(server));
+        for cpu in 0..self.sizes.cpus {
+            self.counters.write(cpu * self.sizes.server_numbers + server, Counters::default());
+        }
+        self.loads.get(server).inspect(|load| load.set(0));
+    }
+
+    /// Moves what was carried over for a service that is gone to the total.
+    pub(crate) fn carry_service(&self, service: u16) {
+        let carried = self.carried.read(service.into()).unwrap_or_default();
+        self.carry(0, &carried);
+        self.carried.write(service.into(), Counters::default());
+    }
+
+    fn carry(&self, service: u16, counters: &Counters) {
+        let mut sum = self.carried.read(service.into()).unwrap_or_default();
+        add(&mut sum, counters);
+        self.carried.write(service.into(), sum);
+    }
+}
+
+/// Adds counters to others.
+pub(crate) fn add(sum: &mut Counters, counters: &Counters) {
+    sum.connections += counters.connections;
+    sum.packets_in += counters.packets_in;
+    sum.packets_out += counters.packets_out;
+    sum.bytes_in += counters.bytes_in;
+    sum.bytes_out += counters.bytes_out;
+}

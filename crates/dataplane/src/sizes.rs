@@ -1,0 +1,134 @@
+//! How large each table is, and how a successor knows that it can use them.
+use lvs_core::{
+    connection::{Narrow, Set, Wide, Word},
+    hash::Keys,
+    scheduler::mh,
+    tables::{Counters, Events, IndexLine, Server, Service, Standing},
+};
+
+use crate::error::Error;
+
+/// For how much there is room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Connections that are remembered at the same time.
+    pub connections: u32,
+    /// Virtual services.
+    pub services: u32,
+    /// Servers, counted once for each service that they serve.
+    pub servers: u32,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { connections: 1_000_000, services: 4096, servers: 65_536 }
+    }
+}
+
+/// Places of a block of candidates.
+pub(crate) const BLOCK: u32 = lvs_core::scheduler::walk::BLOCK;
+/// Places of a ring in one element of its map.
+pub(crate) const RING_LINE: u32 = 16;
+
+/// Elements of each table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Sizes {
+    pub(crate) index_lines: u32,
+    /// One more than the highest number of a service; number 0 means none.
+    pub(crate) service_numbers: u32,
+    pub(crate) service_records: u32,
+    pub(crate) candidate_blocks: u32,
+    pub(crate) ring_places: u32,
+    /// One more than the highest number of a server; number 0 means none.
+    pub(crate) server_numbers: u32,
+    pub(crate) server_records: u32,
+    pub(crate) narrow_sets: u32,
+    pub(crate) wide_sets: u32,
+    /// One more than the highest number of a CPU.
+    pub(crate) cpus: u32,
+}
+
+impl Sizes {
+    pub(crate) fn new(capacity: Capacity, cpus: u32) -> Result<Self, Error> {
+        let Capacity { connections, services, servers } = capacity;
+        let too_large = |setting, value, most| Error::Setting { setting, value, most };
+        if services > u16::MAX.into() {
+            return Err(too_large("services", services, u16::MAX.into()));
+        }
+        // The counters of one CPU after those of the other.
+        let most = (u32::MAX / cpus.max(1)).min(Word::SERVERS) - 1;
+        if servers > most {
+            return Err(too_large("servers", servers, most));
+        }
+        if connections > u32::MAX / 10 {
+            return Err(too_large("connections", connections, u32::MAX / 10));
+        }
+        let maglev = u64::from(services) * mh::PLACES as u64 * 2;
+        let ring_places = maglev.clamp(64 * mh::PLACES as u64, 16 << 20);
+        // At most 60 % of the slots are used: few connections then meet two full sets.
+        let narrow_sets = (connections * 10).div_ceil(24).max(1);
+        Ok(Self {
+            // Four entries a line: a quarter is used, so that one of two lines has room.
+            index_lines: (services + servers).max(16),
+            service_numbers: services + 1,
+            // Twice: the old and the new one of each during a change.
+            service_records: 2 * services + 2,
+            candidate_blocks: (4 * servers).div_ceil(BLOCK) + 2 * services,
+            ring_places: u32::try_from(ring_places).unwrap_or(u32::MAX).next_multiple_of(RING_LINE),
+            server_numbers: servers + 1,
+            server_records: 2 * servers + 2,
+            narrow_sets,
+            wide_sets: narrow_sets.div_ceil(2),
+            cpus,
+        })
+    }
+
+    pub(crate) fn counters(&self) -> u32 {
+        self.server_numbers * self.cpus
+    }
+}
+
+/// What names the layout of the tables; beside them, so that a successor can tell whether it
+/// understands them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Meta {
+    /// [`LAYOUT`], written last: tables that were not finished have none.
+    pub(crate) layout: u64,
+    pub(crate) sizes: Sizes,
+    pub(crate) keys: [u64; 6],
+}
+
+/// Raise it when a field changes its meaning but not the size of its table.
+const VERSION: u64 = 1;
+
+/// Version and sizes of the types in the tables, in one number that is never 0.
+pub(crate) const LAYOUT: u64 = {
+    let sizes = [
+        size_of::<IndexLine>(),
+        size_of::<Service>(),
+        size_of::<Standing>(),
+        size_of::<Server>(),
+        size_of::<Set<Narrow>>(),
+        size_of::<Set<Wide>>(),
+        size_of::<Counters>(),
+        size_of::<Events>(),
+        size_of::<Meta>(),
+    ];
+    let mut sum = VERSION;
+    let mut at = 0;
+    while at < sizes.len() {
+        #[expect(clippy::indexing_slicing, reason = "at compile time, in bounds")]
+        let size = sizes[at] as u64;
+        sum = (sum ^ size).wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
+    sum | 1
+};
+
+impl Meta {
+    pub(crate) fn new(sizes: Sizes, keys: Keys) -> Self {
+        Self { layout: LAYOUT, sizes, keys: keys.0 }
+    }
+}

@@ -1,0 +1,4 @@
+//! The tables in ordinary memory: plans go in, packets go through `lvs-core`.
+mod golden;
+mod packets;
+mod world;

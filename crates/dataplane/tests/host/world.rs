@@ -1,0 +1,59 @@
+//! Plans, and tables to put them in.
+use std::net::SocketAddr;
+
+use lvs_core::{forward::Method, hash::Keys, scheduler::Scheduler, wire::Protocol};
+use lvs_dataplane::{Capacity, Dataplane};
+use lvs_model::{
+    desired::{OnFailure, ServiceKey, Stray, Timeouts},
+    observed::Hop,
+    plan::{Admission, PlannedServer, PlannedService},
+};
+
+pub(crate) const SMALL: Capacity = Capacity { connections: 10_000, services: 64, servers: 512 };
+pub(crate) const KEYS: Keys = Keys([
+    0x9e37_79b9_7f4a_7c15,
+    0xbf58_476d_1ce4_e5b9,
+    0x94d0_49bb_1331_11eb,
+    0xd6e8_feb8_6659_fd93,
+    0xa5a3_564e_27f8_8c51,
+    0xc2b2_ae3d_27d4_eb4f,
+]);
+
+/// Empty tables; no packet is ever under way while they change.
+pub(crate) fn tables() -> Dataplane {
+    Dataplane::in_memory(SMALL, 2, KEYS, || {}).unwrap()
+}
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn service(protocol: Protocol, at: &str, scheduler: Scheduler) -> PlannedService {
+    PlannedService {
+        key: ServiceKey { protocol, address: address(at) },
+        scheduler,
+        scheduler_flags: Default::default(),
+        stray: Stray::Stack,
+        on_failure: OnFailure::Keep,
+        timeouts: Timeouts::default(),
+        servers: Vec::new(),
+    }
+}
+
+pub(crate) fn server(at: &str, weight: u32, method: Method) -> PlannedServer {
+    let address = address(at);
+    let source = if address.is_ipv4() { "10.0.1.1" } else { "fd00::1" };
+    PlannedServer {
+        address,
+        weight,
+        method,
+        admission: Admission::Open,
+        hop: Some(Hop::Link {
+            interface: 2,
+            source_mac: [2, 0, 0, 0, 1, 1],
+            neighbour_mac: [2, 0, 0, 0, 1, 2],
+            source: source.parse().unwrap(),
+            mtu: 1500,
+        }),
+    }
+}
