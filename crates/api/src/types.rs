@@ -276,7 +276,7 @@ pub struct ServiceStats {
     /// What clients connect to.
     #[serde(flatten)]
     pub key: ServiceKey,
-    /// The sum of its servers.
+    /// What went through, also by servers that it had before.
     pub traffic: Traffic,
     /// The sum of its servers.
     pub load: Load,
@@ -298,7 +298,7 @@ pub struct ServerStats {
 /// How many packets had one fate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictCount {
-    /// The fate: `forwarded`, or why not.
+    /// The fate, as in docs/commands.md: `known`, `not-ours` and so on.
     pub verdict: String,
     /// Packets.
     pub packets: u64,

@@ -141,7 +141,7 @@ fn answer(call: Call, refuses: bool, log: &Mutex<Vec<(Change, bool)>>) {
         }
         Call::Config(reply) => drop(reply.send(Ok("[daemon]\ninterfaces = [\"eth0\"]\n".into()))),
         Call::Explain(question, reply) => drop(reply.send(Ok(Explained {
-            verdict: "forwarded".to_owned(),
+            verdict: "new".to_owned(),
             service: Some("web".to_owned()),
             server: Some(address("10.0.0.12:80")),
             forward: Some(Method::Tunnel),
@@ -329,6 +329,6 @@ fn stats() -> Stats {
         at: 1_000_000_000,
         total: traffic(2),
         services: vec![service],
-        verdicts: vec![count("forwarded", 197_530), count("not ours", 12)],
+        verdicts: vec![count("known", 195_130), count("new", 2400), count("not-ours", 12)],
     }
 }

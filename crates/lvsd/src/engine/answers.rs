@@ -5,9 +5,10 @@ use lvs_api::{
     error::{ApiError, Code},
     types::{
         ConnectionFilter, Explained, Load, Question, ServerInfo, ServerState, ServerStats,
-        ServiceCount, ServiceInfo, ServiceStats, Stats, Status, Traffic,
+        ServiceCount, ServiceInfo, ServiceStats, Stats, Status,
     },
 };
+use lvs_core::state::State;
 use lvs_model::{
     desired::{Method, Server, Service},
     diff::diff,
@@ -150,9 +151,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             ServiceStats {
                 name: service.name.clone(),
                 key: service.key,
-                traffic: servers
-                    .iter()
-                    .fold(Traffic::default(), |all, server| add(all, server.traffic)),
+                traffic: counters.services.get(&service.key).copied().unwrap_or_default(),
                 load: servers.iter().fold(Load::default(), |all, server| sum(all, server.load)),
                 servers,
             }
@@ -179,6 +178,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     /// A filter with the service's name looked up.
     pub(super) fn filter(&self, filter: ConnectionFilter) -> Result<Filter, ApiError> {
         let ConnectionFilter { service, protocol, client, virtual_, server, state } = filter;
+        let state = state.map(|name| state_of(&name)).transpose()?;
         let mut filter = Filter { protocol, client, virtual_, server, state };
         if let Some(name) = service {
             let key = self.named(&name)?.key;
@@ -207,16 +207,16 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     }
 }
 
-fn sum(one: Load, other: Load) -> Load {
-    Load { active: one.active + other.active, inactive: one.inactive + other.inactive }
+/// The state of a name; a filter by a name that means nothing would seem to find nothing.
+fn state_of(name: &str) -> Result<State, ApiError> {
+    let all = || (0..1 << State::BITS).map(State).filter(|state| !state.name().is_empty());
+    all().find(|state| state.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = all().map(State::name).collect();
+        ApiError::new(Code::Refused, format!("there is no state `{name}`"))
+            .remedy(format!("known are {}", names.join(", ")))
+    })
 }
 
-fn add(one: Traffic, other: Traffic) -> Traffic {
-    Traffic {
-        connections: one.connections + other.connections,
-        packets_in: one.packets_in + other.packets_in,
-        packets_out: one.packets_out + other.packets_out,
-        bytes_in: one.bytes_in + other.bytes_in,
-        bytes_out: one.bytes_out + other.bytes_out,
-    }
+fn sum(one: Load, other: Load) -> Load {
+    Load { active: one.active + other.active, inactive: one.inactive + other.inactive }
 }

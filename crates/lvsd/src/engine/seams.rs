@@ -5,6 +5,7 @@ use std::{
 };
 
 use lvs_api::types::{Connection, Explained, Load, Question, Traffic, VerdictCount};
+use lvs_core::state::State;
 use lvs_model::{
     desired::{Protocol, ServiceKey},
     observed::Target,
@@ -58,6 +59,8 @@ pub(crate) trait Watch {
 pub(crate) struct Counters {
     /// Of each server of each service; one that is absent had no packet.
     pub(crate) servers: BTreeMap<(ServiceKey, SocketAddr), (Traffic, Load)>,
+    /// Of each service, with the servers that it once had.
+    pub(crate) services: BTreeMap<ServiceKey, Traffic>,
     /// Everything that was ever balanced, also by services that are gone.
     pub(crate) total: Traffic,
     /// Packets by what became of them.
@@ -71,5 +74,5 @@ pub(crate) struct Filter {
     pub(crate) client: Option<IpAddr>,
     pub(crate) virtual_: Option<SocketAddr>,
     pub(crate) server: Option<SocketAddr>,
-    pub(crate) state: Option<String>,
+    pub(crate) state: Option<State>,
 }

@@ -309,7 +309,7 @@ fn a_new_target_that_is_up_is_never_closed_in_between() {
 }
 
 #[test]
-fn a_filter_by_service_needs_an_existing_one() {
+fn a_filter_by_what_does_not_exist_is_refused() {
     let setup = Setup::new();
     let mut engine = setup.running();
     let named = |name: &str| ConnectionFilter {
@@ -320,5 +320,9 @@ fn a_filter_by_service_needs_an_existing_one() {
     let refusal = engine.ask(|reply| Call::Flush(named("wbe"), reply), 1).unwrap_err();
     assert_eq!(refusal.code, Code::NotFound);
     assert_eq!(refusal.remedy.as_deref(), Some("did you mean `web`?"));
+    let state = Some("ESTABLISED".to_owned());
+    let filter = ConnectionFilter { state, ..ConnectionFilter::default() };
+    let refusal = engine.ask(|reply| Call::Flush(filter, reply), 1).unwrap_err();
+    assert!(refusal.remedy.unwrap().contains("ESTABLISHED"));
     assert!(engine.tables.flushed.is_empty());
 }
