@@ -90,8 +90,10 @@ impl Stats {
                 Shown::Rates(rates) => rates.tables(),
             };
             out.table(&traffic)?;
-            out.line("")?;
-            out.table(&verdicts)?;
+            if !verdicts.is_empty() {
+                out.line("")?;
+                out.table(&verdicts)?;
+            }
         }
         // Each picture is shown before the next is waited for.
         Ok(out.flush()?)
@@ -122,7 +124,8 @@ fn counters(reading: &Reading) -> (Table, Table) {
     }
     table.row(row(["total".to_owned(), String::new()], &reading.total, &all));
     let mut verdicts = Table::new(&["PACKETS", ">COUNT"]);
-    for verdict in &reading.verdicts {
+    // What never happened is for programs to read.
+    for verdict in reading.verdicts.iter().filter(|verdict| verdict.packets > 0) {
         verdicts.row([Cell::from(&verdict.verdict), verdict.packets.into()]);
     }
     (table, verdicts)

@@ -147,8 +147,10 @@ fn answer(call: Call, refuses: bool, log: &Mutex<Vec<(Change, bool)>>) {
             forward: Some(Method::Tunnel),
             steps: vec![
                 format!("{} is the service web", question.to),
-                "no connection is known".to_owned(),
-                "wlc picks 10.0.0.12:80".to_owned(),
+                "wlc picks from 2 servers".to_owned(),
+                "10.0.0.12:80: open, weight 2, 60 active, 7 inactive".to_owned(),
+                "10.0.0.11:80: open, weight 1, 60 active, 7 inactive".to_owned(),
+                "a new connection: the scheduler picked the server".to_owned(),
             ],
         }))),
     }
@@ -329,6 +331,11 @@ fn stats() -> Stats {
         at: 1_000_000_000,
         total: traffic(2),
         services: vec![service],
-        verdicts: vec![count("known", 195_130), count("new", 2400), count("not-ours", 12)],
+        verdicts: vec![
+            count("known", 195_130),
+            count("new", 2400),
+            count("not-ours", 12),
+            count("no-route", 0),
+        ],
     }
 }

@@ -171,7 +171,11 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         let meets = |service: &&Service| {
             service.key.protocol == question.protocol && service.key.address == question.to
         };
-        explained.service = self.running.services.iter().find(meets).map(|s| s.name.clone());
+        let service = self.running.services.iter().find(meets);
+        if let Some(service) = service {
+            explained.steps.insert(0, format!("{} is the service {}", question.to, service.name));
+        }
+        explained.service = service.map(|service| service.name.clone());
         explained
     }
 

@@ -109,7 +109,7 @@ impl Rates {
         }
         table.row(row("total", String::new(), &self.total));
         let mut verdicts = Table::new(&["PACKETS", ">PER SECOND"]);
-        for verdict in &self.verdicts {
+        for verdict in self.verdicts.iter().filter(|verdict| verdict.packets > 0.0) {
             verdicts.row([Cell::from(&verdict.verdict), number(verdict.packets)]);
         }
         (table, verdicts)
