@@ -20,9 +20,7 @@ use crate::{
 pub fn refuse<F: Family>(packet: &mut impl Packet, flow: &Flow<F>, event: Event) -> Verdict {
     match flow.protocol {
         crate::wire::Protocol::Tcp => reset(packet, flow, event),
-        crate::wire::Protocol::Udp => {
-            error(packet, &flow.ip, icmp::Error::PortUnreachable, event)
-        }
+        crate::wire::Protocol::Udp => error(packet, &flow.ip, icmp::Error::PortUnreachable, event),
     }
 }
 
@@ -43,7 +41,8 @@ pub fn error<F: Family>(
     error: icmp::Error,
     event: Event,
 ) -> Verdict {
-    verdict(write_error(packet, ip, error), event)
+    let (kind, code, rest) = F::icmp_error(error);
+    verdict(write_error(packet, ip, [kind, code], rest), event)
 }
 
 #[inline(always)]
@@ -54,7 +53,7 @@ fn verdict(written: Result<(), Truncated>, event: Event) -> Verdict {
     }
 }
 
-#[inline(always)]
+#[inline(never)]
 fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<(), Truncated> {
     let Ip { source, destination, l3, l4, len, .. } = flow.ip;
     let segment: &Tcp = packet.view(l4)?;
@@ -71,7 +70,8 @@ fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<()
         urgent: 0.into(),
     };
     if !flow.flags.has(Flags::ACK) {
-        let controls = u32::from(flow.flags.has(Flags::SYN)) + u32::from(flow.flags.has(Flags::FIN));
+        let controls =
+            u32::from(flow.flags.has(Flags::SYN)) + u32::from(flow.flags.has(Flags::FIN));
         let next = segment.sequence.get().wrapping_add(data as u32 & 0xffff).wrapping_add(controls);
         header.sequence = 0.into();
         header.acknowledgement = next.into();
@@ -92,11 +92,12 @@ fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<()
 /// 8 bytes that RFC 792 wants, or an IPv6 header with a few extensions.
 const EMBEDDED: usize = 128;
 
-#[inline(always)]
+#[inline(never)]
 fn write_error<F: Family>(
     packet: &mut impl Packet,
     ip: &Ip<F>,
-    error: icmp::Error,
+    [kind, code]: [u8; 2],
+    rest: u32,
 ) -> Result<(), Truncated> {
     let room = F::HEADER + icmp::LEN;
     let embedded = (ip.l4 - ip.l3 + 8).min(EMBEDDED);
@@ -106,7 +107,6 @@ fn write_error<F: Family>(
     let len = icmp::LEN + embedded;
     F::write(packet, ip.l3, ip.destination, ip.source, F::ICMP, len as u16)?;
     let at = ip.l3 + F::HEADER;
-    let (kind, code, rest) = F::icmp_error(error);
     packet.put(at, Icmp { kind, code, checksum: 0.into(), rest: rest.into() })?;
     let sum = F::icmp_pseudo_header(ip.destination, ip.source, len);
     let checksum = sum_of(packet, at, len, sum)?.checksum();

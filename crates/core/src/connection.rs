@@ -21,8 +21,6 @@ impl Word {
     const SERVER: u64 = 0xff_ffff;
     /// One more than the highest server number.
     pub const SERVERS: u32 = 1 << 24;
-    const CLAIMED: Self = Self((State::CLAIMED.0 as u64) << 24);
-
     /// A slot's new state.
     #[inline(always)]
     pub const fn new(expires: Ticks, state: State, server: u32) -> Self {
@@ -59,10 +57,16 @@ impl Word {
         self.is_connection() && self.expires().since(now) > 0
     }
 
-    /// Whether another connection may take the slot without asking.
+    /// A slot that is being written: it looks as young as can be, so that nobody else takes it.
     #[inline(always)]
-    const fn is_free(self, now: Ticks) -> bool {
-        self.0 == 0 || (self.is_connection() && self.expires().since(now) <= 0)
+    const fn claimed(now: Ticks) -> Self {
+        Self::new(now.after(u32::MAX / 2), State::CLAIMED, 0)
+    }
+
+    /// Ticks until the connection ends, moved into the unsigned numbers; empty slots come first.
+    #[inline(always)]
+    const fn age_order(self, now: Ticks) -> u32 {
+        self.expires().since(now) as u32 ^ 1 << 31
     }
 }
 
@@ -121,7 +125,7 @@ impl Slot for Wide {
     #[inline(always)]
     fn holds(&self, [a, b, c]: &[u64; 3]) -> bool {
         let [x, y, z] = &self.key;
-        y.get() == *b && z.get() == *c && x.get() == *a
+        (x.get() ^ a) | (y.get() ^ b) | (z.get() ^ c) == 0
     }
 
     #[inline(always)]
@@ -218,25 +222,31 @@ pub fn find<'t, F: Family>(
 ) -> Option<Found<'t>> {
     let sets = F::sets(tables);
     let first = F::set(tables, hash::reduce(name.hash, sets))?;
-    match find_in(first, &name.key, now) {
-        Some(found) => Some(found),
-        None => {
-            find_in(F::set(tables, hash::reduce(hash::second(name.hash), sets))?, &name.key, now)
-        }
+    if let Some(found) = find_in(tables, first, &name.key, now) {
+        return Some(found);
     }
+    let second = F::set(tables, hash::reduce(hash::second(name.hash), sets))?;
+    find_in(tables, second, &name.key, now)
 }
 
 #[inline(always)]
-fn find_in<'t, S: Slot>(set: &'t Set<S>, key: &S::Key, now: Ticks) -> Option<Found<'t>> {
-    for slot in &set.slots {
-        // The word is read before the key: if the slot is given away in between, the word has
-        // changed and an update through `Found` fails.
-        let word = Word(slot.word().get());
-        if slot.holds(key) {
-            return word.is_live(now).then_some(Found { slot: slot.word(), word });
-        }
-    }
-    None
+fn find_in<'t, S: Slot>(
+    tables: &impl Tables,
+    set: &'t Set<S>,
+    key: &S::Key,
+    now: Ticks,
+) -> Option<Found<'t>> {
+    let place = tables.forget(place_of(set, key)?, 3);
+    let slot = set.slots.get(place)?;
+    let word = Word(slot.word().get());
+    // The key is read again after the word: then the word is this connection's, or else a later
+    // update of it through `Found` fails.
+    (slot.holds(key) && word.is_live(now)).then_some(Found { slot: slot.word(), word })
+}
+
+#[inline(always)]
+fn place_of<S: Slot>(set: &Set<S>, key: &S::Key) -> Option<usize> {
+    set.slots.iter().position(|slot| slot.holds(key))
 }
 
 impl Found<'_> {
@@ -281,8 +291,10 @@ pub fn insert<F: Family>(
     if place(tables, second, &name.key, word, now) {
         return Ok(());
     }
-    if displace(tables, first, &name.key, word) || displace(tables, second, &name.key, word) {
-        tables.count_event(Event::Displaced);
+    if displace(tables, first, &name.key, word, now)
+        || displace(tables, second, &name.key, word, now)
+    {
+        tables.count_event(Event::Displaced as u8);
         return Ok(());
     }
     Err(Full)
@@ -292,44 +304,69 @@ pub fn insert<F: Family>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Puts the connection into a free or expired slot.
+/// Puts the connection into an empty or expired slot: of several, the one longest out of use.
 #[inline(always)]
-fn place<S: Slot>(
+fn place<S: Slot>(tables: &impl Tables, set: &Set<S>, key: &S::Key, new: Word, now: Ticks) -> bool {
+    let chosen = soonest(tables, set, |word| word.age_order(now));
+    match set.slots.get(chosen.place) {
+        Some(slot) if chosen.word.expires().since(now) <= 0 => {
+            take(tables, slot, chosen.word, key, new, now)
+        }
+        _ => false,
+    }
+}
+
+/// Puts the connection into the slot of the half-open one that would end soonest.
+#[inline(always)]
+fn displace<S: Slot>(
     tables: &impl Tables,
     set: &Set<S>,
     key: &S::Key,
     new: Word,
     now: Ticks,
 ) -> bool {
-    for slot in &set.slots {
-        let old = Word(slot.word().get());
-        if old.is_free(now) && take(tables, slot, old, key, new) {
-            return true;
+    let chosen = soonest(tables, set, |word| {
+        if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
+    });
+    match set.slots.get(chosen.place) {
+        Some(slot) if chosen.word.state().is_half_open() => {
+            take(tables, slot, chosen.word, key, new, now)
         }
+        _ => false,
     }
-    false
 }
 
-/// Puts the connection into the slot of the half-open one that would end soonest.
+/// A slot of a set and what stood in it.
+struct Chosen {
+    place: usize,
+    word: Word,
+}
+
+/// The slot with the smallest `order`.
 #[inline(always)]
-fn displace<S: Slot>(tables: &impl Tables, set: &Set<S>, key: &S::Key, new: Word) -> bool {
-    let [first, others @ ..] = &set.slots;
-    let mut victim = first;
-    let mut old = Word(victim.word().get());
-    for slot in others {
-        let word = Word(slot.word().get());
-        let sooner = word.expires().since(old.expires()) < 0;
-        if word.state().is_half_open() && (sooner || !old.state().is_half_open()) {
-            (victim, old) = (slot, word);
-        }
+fn soonest<S: Slot>(tables: &impl Tables, set: &Set<S>, order: impl Fn(Word) -> u32) -> Chosen {
+    let mut least = u64::MAX;
+    for (number, slot) in (0..).zip(&set.slots) {
+        let candidate = u64::from(order(Word(slot.word().get()))) << 2 | number;
+        least = least.min(candidate);
     }
-    old.state().is_half_open() && take(tables, victim, old, key, new)
+    let place = tables.forget(least as usize & 3, 3);
+    // Read once more: it has changed, or it is what was seen, or taking it will fail.
+    let word = set.slots.get(place).map_or(Word(0), |slot| Word(slot.word().get()));
+    Chosen { place, word }
 }
 
 /// Claims a slot that holds `old` and makes it the new connection's.
 #[inline(always)]
-fn take<S: Slot>(tables: &impl Tables, slot: &S, old: Word, key: &S::Key, new: Word) -> bool {
-    if slot.word().exchange(old.0, Word::CLAIMED.0).is_err() {
+fn take<S: Slot>(
+    tables: &impl Tables,
+    slot: &S,
+    old: Word,
+    key: &S::Key,
+    new: Word,
+    now: Ticks,
+) -> bool {
+    if slot.word().exchange(old.0, Word::claimed(now).0).is_err() {
         return false;
     }
     slot.name(key);

@@ -30,39 +30,60 @@ pub enum Action {
     Drop,
 }
 
-/// What is to be done with a packet, and why.
+/// What is to be done with a packet, and why, in one word, since a BPF function returns no more:
+/// interface (bits 47 to 16), event (15 to 8), action (7 to 0).
 #[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// What.
-    pub action: Action,
-    /// Why; counted.
-    pub event: Event,
-}
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Verdict(u64);
 
 impl Verdict {
     /// Out where it came in.
     #[inline(always)]
     pub const fn transmit(event: Event) -> Self {
-        Self { action: Action::Transmit, event }
+        Self((event as u64) << 8)
     }
 
     /// Out on another interface.
     #[inline(always)]
     pub const fn redirect(interface: u32, event: Event) -> Self {
-        Self { action: Action::Redirect(interface), event }
+        Self((interface as u64) << 16 | (event as u64) << 8 | 1)
     }
 
     /// Up the stack.
     #[inline(always)]
     pub const fn pass(event: Event) -> Self {
-        Self { action: Action::Pass, event }
+        Self((event as u64) << 8 | 2)
     }
 
     /// Away.
     #[inline(always)]
     pub const fn drop(event: Event) -> Self {
-        Self { action: Action::Drop, event }
+        Self((event as u64) << 8 | 3)
+    }
+
+    /// What is to be done.
+    #[inline(always)]
+    pub const fn action(self) -> Action {
+        match self.0 as u8 {
+            0 => Action::Transmit,
+            1 => Action::Redirect((self.0 >> 16) as u32),
+            2 => Action::Pass,
+            _ => Action::Drop,
+        }
+    }
+
+    /// Number of the [`Event`] to be counted.
+    #[inline(always)]
+    pub const fn event(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+}
+
+impl core::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let event = Event::ALL.get(usize::from(self.event()));
+        write!(f, "{:?} ({})", self.action(), event.map_or("?", |event| event.name()))
     }
 }
 
@@ -78,7 +99,7 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
     }
 }
 
-#[inline(always)]
+#[inline(never)] // a function of its own has a stack of its own
 fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
     let ip = match F::parse(packet, l3, true) {
         Ok(ip) => ip,
@@ -96,7 +117,7 @@ fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize)
     }
     let client = (flow.ip.destination, flow.destination_port);
     match related::nat_connection::<F, _>(tables, &flow.source(), client) {
-        Some((found, server)) => from_server(packet, tables, &flow, found, server),
+        Some((found, server)) => from_server(packet, tables, &flow, &found, server),
         None => Verdict::pass(Event::NotOurs),
     }
 }
@@ -160,7 +181,7 @@ fn fate<F: Family>(flow: &Flow<F>, found: &Found<'_>, admission: Admission) -> F
 }
 
 /// Schedules a new connection and forwards its first packet.
-#[inline(always)]
+#[inline(never)] // a function of its own has a stack of its own
 fn start<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
@@ -175,13 +196,12 @@ fn start<F: Family>(
     let Some(server) = related::server_of(tables, number) else {
         return Verdict::drop(Event::Inconsistent);
     };
-    let state =
-        State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
+    let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
     let now = tables.now();
     let word = Word::new(now.after(timeout(service, state)), state, number);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
     if connection::insert::<F>(tables, &name, word, now).is_err() {
-        tables.count_event(Event::TableFull);
+        tables.count_event(Event::TableFull as u8);
     }
     count_in(tables, &word, flow, 1);
     forward::send(packet, flow, server, event)
@@ -212,12 +232,12 @@ fn stray<F: Family>(
 }
 
 /// An answer of a server behind NAT.
-#[inline(always)]
+#[inline(never)] // a function of its own has a stack of its own
 fn from_server<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
     flow: &Flow<F>,
-    found: Found<'_>,
+    found: &Found<'_>,
     server: &Server,
 ) -> Verdict {
     let service = tables

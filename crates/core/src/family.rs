@@ -278,6 +278,7 @@ impl Family for V6 {
         let destination = header.destination.map(Raw32::get);
         let ttl = header.hop_limit;
         let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
+        let l4 = packet.forget(l4, 4096);
         Ok(Ip { source, destination, l3, l4, protocol, len, ttl, dont_fragment: true })
     }
 
@@ -359,7 +360,10 @@ impl Family for V6 {
         let [a, b, c, d] = client;
         let rest = u32::from(port) << 16 | u32::from(service);
         let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        Name { key: [join(a, b), join(c, d), u64::from(rest)], hash: tables.keys().five(client, rest) }
+        Name {
+            key: [join(a, b), join(c, d), u64::from(rest)],
+            hash: tables.keys().five(client, rest),
+        }
     }
 }
 

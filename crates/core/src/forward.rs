@@ -8,8 +8,8 @@ pub mod tunnel;
 use crate::{
     answer,
     director::Verdict,
-    flow::Flow,
     family::{Family, Ip},
+    flow::Flow,
     packet::{Packet, Truncated},
     tables::{Event, Server, Tables},
     wire::{ethernet::Macs, icmp},
@@ -94,11 +94,7 @@ pub fn carry<F: Family>(
 /// that has no hop left or is too large for the way is answered instead. Unlike IPVS it is so
 /// answered without DF too, since nothing here can fragment.
 #[inline(always)]
-fn admit<F: Family>(
-    packet: &mut impl Packet,
-    ip: &Ip<F>,
-    server: &Server,
-) -> Result<(), Verdict> {
+fn admit<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Result<(), Verdict> {
     if server.method == LOCAL {
         return Err(Verdict::pass(Event::Local));
     }

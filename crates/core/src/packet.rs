@@ -22,6 +22,14 @@ pub trait Packet {
         self.len() == 0
     }
 
+    /// `value`, of which the kernel's verifier no longer knows anything but that it is at most
+    /// `limit`. Where many paths meet that differ in a number only, it then follows just one of
+    /// them.
+    #[inline(always)]
+    fn forget(&self, value: usize, limit: usize) -> usize {
+        value.min(limit)
+    }
+
     /// The header at byte `at`.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl<F: Family> Embedded<F> {
 
 /// Handles an ICMP message; one that is no error or concerns none of our connections goes up the
 /// stack.
-#[inline(always)]
+#[inline(never)]
 pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, ip: &Ip<F>) -> Verdict {
     let Ok(&Icmp { kind, .. }) = packet.view(ip.l4) else {
         return Verdict::pass(Event::Truncated);
@@ -132,7 +132,7 @@ pub fn server_of(tables: &impl Tables, number: u32) -> Option<&Server> {
     tables.server(Handle(tables.handle(number)?.get()).record())
 }
 
-#[inline(always)]
+#[inline(never)]
 fn to_server<F: Family>(
     packet: &mut impl Packet,
     ip: &Ip<F>,
@@ -148,7 +148,7 @@ fn to_server<F: Family>(
     forward::carry(packet, ip, server, Event::Related)
 }
 
-#[inline(always)]
+#[inline(never)]
 fn to_client<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,

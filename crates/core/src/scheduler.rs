@@ -32,15 +32,25 @@ macro_rules! schedulers {
             }
         }
 
-        /// The server for a new connection of `client`; `None`: none is available.
-        #[inline(always)]
-        pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-            match service.scheduler {
+        /// As [`pick`], with 0 for none: a BPF function returns one word.
+        #[inline(never)]
+        fn pick_number(tables: &impl Tables, service: &Service, client: &Client) -> u32 {
+            let picked = match service.scheduler {
                 $($number => $pick(tables, service, client),)*
                 _ => None,
-            }
+            };
+            picked.unwrap_or(0)
         }
     };
+}
+
+/// The server for a new connection of `client`; `None`: none is available.
+#[inline(always)]
+pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
+    match pick_number(tables, service, client) {
+        0 => None,
+        server => Some(server),
+    }
 }
 
 schedulers! {

@@ -22,6 +22,12 @@ pub trait Tables {
     /// The random keys of the hashes.
     fn keys(&self) -> Keys;
 
+    /// As [`crate::packet::Packet::forget`].
+    #[inline(always)]
+    fn forget(&self, value: usize, limit: usize) -> usize {
+        value.min(limit)
+    }
+
     /// Lines of the index.
     fn index_lines(&self) -> u32;
     /// One line of the index.
@@ -50,14 +56,19 @@ pub trait Tables {
     /// A set of wide slots.
     fn wide(&self, set: u32) -> Option<&Set<Wide>>;
 
-    /// Counts an event on this CPU.
-    fn count_event(&self, event: Event);
+    /// Counts the event with this number on this CPU.
+    fn count_event(&self, event: u8);
     /// Lets `count` change this CPU's counters of a server.
     fn count(&self, server: u32, count: impl FnOnce(&mut Counters));
     /// The way to `destination` for a packet from `source`: what the routing table says. For the
     /// way back of NAT only; real servers have theirs in their records.
-    fn route(&self, version: u8, source: [u32; 4], destination: [u32; 4], len: u16)
-    -> Option<Route>;
+    fn route(
+        &self,
+        version: u8,
+        source: [u32; 4],
+        destination: [u32; 4],
+        len: u16,
+    ) -> Option<Route>;
     /// Calls `body` with 0, 1, ... until it breaks or `rounds` are done: a loop whose length the
     /// kernel's verifier need not know.
     fn each<B: FnMut(u32) -> ControlFlow<()>>(&self, rounds: u32, body: B);
@@ -101,7 +112,7 @@ pub enum IndexKind {
 }
 
 /// A virtual service. Never changed in place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Service {
     /// Virtual address.
@@ -202,7 +213,7 @@ impl Handle {
 }
 
 /// A real server of one service: all that forwarding needs. Never changed in place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub struct Server {
     /// MAC addresses of the next hop and of the outgoing interface.

@@ -48,6 +48,11 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn forget(&self, value: usize, limit: usize) -> usize {
+        forget(self.ctx, value, limit)
+    }
+
+    #[inline(always)]
     fn view<T: Wire>(&self, at: usize) -> Result<&T, Truncated> {
         // SAFETY: in bounds; `Wire` admits any bytes at any alignment.
         self.address::<T>(at).map(|address| unsafe { &*(address as *const T) })
@@ -75,4 +80,17 @@ impl Packet for Frame {
         self.refresh();
         if failed { Err(Truncated) } else { Ok(()) }
     }
+}
+
+/// See [`Packet::forget`].
+#[inline(always)]
+pub(crate) fn forget(ctx: *const xdp_md, value: usize, limit: usize) -> usize {
+    // SAFETY: the kernel's context is valid while the program runs. Volatile, so that the compiler
+    // cannot know what the verifier does not either: that both reads give the same number.
+    let [first, second] = unsafe {
+        let number = &raw const (*ctx).rx_queue_index;
+        [number.read_volatile(), number.read_volatile()]
+    };
+    let value = value ^ first as usize ^ second as usize;
+    if value > limit { limit } else { value }
 }

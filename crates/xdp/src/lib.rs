@@ -36,8 +36,8 @@ pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 pub fn lvs(ctx: XdpContext) -> u32 {
     let tables = maps::Kernel::new(&ctx);
     let verdict = director::process(&mut frame::Frame::new(&ctx), &tables);
-    tables.count_event(verdict.event);
-    match verdict.action {
+    tables.count_event(verdict.event());
+    match verdict.action() {
         Action::Transmit => XDP_TX,
         // SAFETY: a helper without pointers.
         Action::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },

@@ -16,9 +16,7 @@ use lvs_core::{
     connection::{Narrow, Set, Wide},
     hash::Keys,
     shared::Shared64,
-    tables::{
-        Candidate, Counters, Event, Events, IndexLine, Route, Server, Service, Standing, Tables,
-    },
+    tables::{Candidate, Counters, Events, IndexLine, Route, Server, Service, Standing, Tables},
 };
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -103,6 +101,11 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn forget(&self, value: usize, limit: usize) -> usize {
+        crate::frame::forget(self.ctx, value, limit)
+    }
+
+    #[inline(always)]
     fn index_lines(&self) -> u32 {
         index_lines()
     }
@@ -168,12 +171,12 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn count_event(&self, event: Event) {
+    fn count_event(&self, event: u8) {
         // SAFETY: a helper without arguments.
         let cpu = unsafe { bpf_get_smp_processor_id() };
         if let Some(events) = EVENTS.get_ptr_mut(cpu) {
             // SAFETY: nobody else writes this CPU's element while the program runs on it.
-            if let Some(counter) = unsafe { &mut *events }.0.get_mut(event as usize & 31) {
+            if let Some(counter) = unsafe { &mut *events }.0.get_mut(usize::from(event & 31)) {
                 *counter += 1;
             }
         }
@@ -210,10 +213,7 @@ impl Tables for Kernel {
 }
 
 /// What `bpf_loop` calls: one round of the closure behind `body`; 1 ends the loop.
-unsafe extern "C" fn call<B: FnMut(u32) -> ControlFlow<()>>(
-    round: u64,
-    body: *mut c_void,
-) -> i64 {
+unsafe extern "C" fn call<B: FnMut(u32) -> ControlFlow<()>>(round: u64, body: *mut c_void) -> i64 {
     // SAFETY: see `each`.
     let body = unsafe { &mut *body.cast::<B>() };
     i64::from(body(round as u32).is_break())

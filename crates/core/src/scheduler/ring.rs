@@ -10,16 +10,9 @@ use crate::{
 /// fallback flag: the first available one among the places of `hash(first + i)`, all modulo the
 /// ring's length.
 #[inline(always)]
-pub fn pick(
-    tables: &impl Tables,
-    service: &Service,
-    hash: impl Fn(u32) -> u32,
-) -> Option<u32> {
+pub fn pick(tables: &impl Tables, service: &Service, hash: impl Fn(u32) -> u32) -> Option<u32> {
     let len = service.ring_len;
-    if len == 0 {
-        return None;
-    }
-    let first = hash(0) % len;
+    let first = hash(0).checked_rem(len)?;
     let server = tables.ring(service.ring + first).filter(|&server| server != 0)?;
     if is_available(tables, server) {
         return Some(server);
@@ -29,8 +22,9 @@ pub fn pick(
     }
     let mut found = None;
     tables.each(len, |offset| {
-        let place = hash((offset + first) % len) % len;
-        match tables.ring(service.ring + place) {
+        let place =
+            (offset + first).checked_rem(len).map(&hash).and_then(|hash| hash.checked_rem(len));
+        match place.and_then(|place| tables.ring(service.ring + place)) {
             Some(server) if server != 0 && !is_available(tables, server) => {
                 ControlFlow::Continue(())
             }

@@ -21,8 +21,10 @@ pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<
 /// Fills the buckets with `servers` (number, weight), in the order of the list. One with weight 0
 /// still takes one bucket at a time, as in IPVS.
 pub fn fill(buckets: &mut [u32], servers: &[(u32, u32)]) {
-    let mut tiles =
-        servers.iter().flat_map(|&(server, weight)| (0..weight.max(1)).map(move |_| server)).cycle();
+    let mut tiles = servers
+        .iter()
+        .flat_map(|&(server, weight)| (0..weight.max(1)).map(move |_| server))
+        .cycle();
     for bucket in buckets {
         *bucket = tiles.next().unwrap_or(0);
     }

@@ -73,7 +73,7 @@ pub fn parse(packet: &impl Packet) -> Result<(u16, usize), Truncated> {
             at += TAG;
         }
     }
-    Ok((kind, at))
+    Ok((kind, packet.forget(at, LEN + 2 * TAG)))
 }
 
 #[cfg(test)]
