@@ -1,13 +1,15 @@
 //! The kernel's tables as the engine sees them.
-use lvs_api::types::{Connection, Explained, Interface, Question};
-use lvs_config::Daemon;
+use lvs_api::types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount};
+use lvs_config::{Daemon, XdpMode};
+use lvs_core::tables::Event;
+use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
 use lvs_model::plan::Plan;
 
 use crate::engine::seams::{Counters, Filter, Tables};
 
-#[derive(Debug, thiserror::Error)]
-#[error("this build has none")]
-pub(crate) struct OpenError;
+mod explain;
+
+pub(crate) type OpenError = lvs_dataplane::Error;
 
 /// What opening found.
 pub(crate) struct Opened {
@@ -17,45 +19,115 @@ pub(crate) struct Opened {
 }
 
 /// The data plane.
-pub(crate) struct KernelTables(());
+pub(crate) struct KernelTables(Dataplane);
 
 impl KernelTables {
-    pub(crate) fn open(_daemon: &Daemon) -> Result<(Self, Opened), OpenError> {
-        Err(OpenError)
+    pub(crate) fn open(daemon: &Daemon) -> Result<(Self, Opened), OpenError> {
+        let Daemon { connections, services, servers, .. } = *daemon;
+        let settings = Settings {
+            interfaces: daemon.interfaces.clone(),
+            mode: match daemon.xdp_mode {
+                XdpMode::Auto => Mode::Auto,
+                XdpMode::Native => Mode::Native,
+                XdpMode::Generic => Mode::Generic,
+            },
+            capacity: Capacity { connections, services, servers },
+            pin_dir: daemon.pin_dir.clone(),
+        };
+        let (dataplane, opened) = Dataplane::open(&settings)?;
+        let interfaces = opened.interfaces.into_iter().map(|attached| Interface {
+            name: attached.name,
+            mode: if attached.native { "native" } else { "generic" }.to_owned(),
+        });
+        let opened = Opened {
+            taken_over: opened.taken_over,
+            interfaces: interfaces.collect(),
+            warnings: opened.warnings.iter().map(ToString::to_string).collect(),
+        };
+        Ok((Self(dataplane), opened))
     }
 
+    /// Takes the program off the interfaces and removes the tables.
     pub(crate) fn detach(self) -> Result<(), OpenError> {
-        Ok(())
+        self.0.detach()
     }
 }
 
 impl Tables for KernelTables {
     type Error = OpenError;
-    fn apply(&mut self, _plan: &Plan) -> Result<(), OpenError> {
-        Ok(())
+
+    fn apply(&mut self, plan: &Plan) -> Result<(), OpenError> {
+        self.0.apply(plan).map(drop)
     }
+
     fn sweep(&mut self) -> Result<(), OpenError> {
-        Ok(())
+        self.0.sweep().map(drop)
     }
+
     fn counters(&self) -> Counters {
-        Counters::default()
-    }
-    fn connections(&self, _filter: &Filter, _limit: Option<u64>) -> Vec<Connection> {
-        Vec::new()
-    }
-    fn count(&self, _filter: &Filter) -> u64 {
-        0
-    }
-    fn flush(&mut self, _filter: &Filter) -> u64 {
-        0
-    }
-    fn explain(&self, _question: &Question) -> Explained {
-        Explained {
-            verdict: String::new(),
-            service: None,
-            server: None,
-            forward: None,
-            steps: Vec::new(),
+        let readings = self.0.counters();
+        let servers = readings.servers.into_iter().map(|(key, (counters, load))| {
+            let (active, inactive) = (load.active.into(), load.inactive.into());
+            (key, (traffic(&counters), Load { active, inactive }))
+        });
+        let services = readings.services.iter().map(|(key, counters)| (*key, traffic(counters)));
+        let verdict = |(event, packets): (Event, u64)| VerdictCount {
+            verdict: event.name().to_owned(),
+            packets,
+        };
+        Counters {
+            servers: servers.collect(),
+            services: services.collect(),
+            total: traffic(&readings.total),
+            verdicts: readings.events.into_iter().map(verdict).collect(),
         }
+    }
+
+    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Vec<Connection> {
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let found = self.0.connections(translated(filter)).take(limit);
+        found
+            .map(|connection| Connection {
+                protocol: connection.service.protocol,
+                client: connection.client,
+                virtual_: connection.service.address,
+                server: connection.server,
+                forward: connection.method,
+                state: connection.state.name().to_owned(),
+                expires: connection.expires,
+            })
+            .collect()
+    }
+
+    fn count(&self, filter: &Filter) -> u64 {
+        self.0.count(translated(filter))
+    }
+
+    fn flush(&mut self, filter: &Filter) -> u64 {
+        self.0.flush(translated(filter))
+    }
+
+    fn explain(&self, question: &Question) -> Explained {
+        explain::told(&self.0.explain(question.protocol, question.from, question.to))
+    }
+}
+
+fn translated(filter: &Filter) -> lvs_dataplane::Filter {
+    lvs_dataplane::Filter {
+        protocol: filter.protocol,
+        client: filter.client,
+        virtual_address: filter.virtual_,
+        server: filter.server,
+        state: filter.state,
+    }
+}
+
+fn traffic(counters: &lvs_core::tables::Counters) -> Traffic {
+    Traffic {
+        connections: counters.connections,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
     }
 }
