@@ -201,3 +201,6 @@ impl Dataplane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,25 +79,29 @@ pub(crate) fn slots(memory: &Memory) -> impl Iterator<Item = Seen<'_>> {
     let narrow = memory.narrow.iter().flat_map(|set| &set.slots).filter_map(|slot: &Narrow| {
         seen(slot.word(), || {
             let key = slot.key();
-            let [a, b, c, d, p, q, s, t] = key.to_be_bytes();
-            let address = u32::from_be_bytes([a, b, c, d]);
-            let port = u16::from_be_bytes([p, q]);
-            (socket(4, [address, 0, 0, 0], port), u16::from_be_bytes([s, t]))
+            (socket(4, [word(key, 1), 0, 0, 0], half(key, 1)), half(key, 0))
         })
     });
     let wide = memory.wide.iter().flat_map(|set| &set.slots).filter_map(|slot: &Wide| {
         seen(slot.word(), || {
-            let [first, second, rest] = slot.key().map(u64::to_be_bytes);
-            let words = [first, second].map(|[a, b, c, d, e, f, g, h]| {
-                [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
-            });
-            let [[w0, w1], [w2, w3]] = words;
-            let [_, _, _, _, p, q, s, t] = rest;
-            let port = u16::from_be_bytes([p, q]);
-            (socket(6, [w0, w1, w2, w3], port), u16::from_be_bytes([s, t]))
+            let [first, second, rest] = slot.key();
+            let words = [word(first, 1), word(first, 0), word(second, 1), word(second, 0)];
+            (socket(6, words, half(rest, 1)), half(rest, 0))
         })
     });
     narrow.chain(wide)
+}
+
+/// The lower (0) or upper (1) 32 bits.
+#[expect(clippy::cast_possible_truncation, reason = "cut out of a word")]
+fn word(value: u64, place: u32) -> u32 {
+    (value >> (32 * place)) as u32
+}
+
+/// The lower (0) or upper (1) half of the lower 32 bits.
+#[expect(clippy::cast_possible_truncation, reason = "cut out of a word")]
+fn half(value: u64, place: u32) -> u16 {
+    (value >> (16 * place)) as u16
 }
 
 /// Reads the key between two looks at the word: if the slot was given away meanwhile, its word has

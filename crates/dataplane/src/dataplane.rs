@@ -1,23 +1,58 @@
-//! The data plane as a whole.
-use std::fmt;
+//! The data plane as a whole: its life from the first load to the last detachment.
+use std::{fmt, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
 
-use lvs_core::{hash::Keys, tables::Server};
+use lvs_core::{
+    hash::Keys,
+    tables::{Server, Service},
+};
+use lvs_model::desired::ServiceKey;
 
 use crate::{
+    attach::{Attached, Mode, Warning, attach_all, indices},
     error::Error,
     host::Host,
-    memory::{Anonymous, Memory},
+    kernel::{Kernel, Pinned, look_at},
+    memory::{Anonymous, Memory, Table},
     mirror::Mirror,
-    sizes::{Capacity, Sizes},
-    sys,
+    pins::Pins,
+    sizes::{Capacity, Meta, Sizes},
+    sys, takeover,
 };
 
+/// What the operator sets.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where packets arrive.
+    pub interfaces: Vec<String>,
+    /// How the program is attached there.
+    pub mode: Mode,
+    /// For how much there is room.
+    pub capacity: Capacity,
+    /// The folder in a bpffs in which tables and links outlive the daemon.
+    pub pin_dir: PathBuf,
+}
+
+/// What opening the data plane found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Whether the tables of a predecessor, with their connections and counters, go on.
+    pub taken_over: bool,
+    /// Where the program is attached.
+    pub interfaces: Vec<Attached>,
+    /// What the operator should know.
+    pub warnings: Vec<Warning>,
+}
+
 /// The tables, and the kernel program that works with them if one is loaded.
+///
+/// Pinned tables and links stay when this is dropped: traffic goes on.
 pub struct Dataplane {
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) mirror: Mirror,
     /// Waits until no packet sees what was replaced before the call.
     pub(crate) grace: Box<dyn Fn() + Send + Sync>,
+    kernel: Option<Kernel>,
+    pins: Option<Pins>,
 }
 
 impl fmt::Debug for Dataplane {
@@ -39,8 +74,98 @@ impl Dataplane {
         grace: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, Error> {
         let sizes = Sizes::new(capacity, cpus)?;
-        let memory = Memory::new(&Anonymous, sizes, keys)?;
-        Ok(Self { memory, mirror: Mirror::new(&sizes), grace: Box::new(grace) })
+        let memory = Arc::new(Memory::new(&Anonymous, sizes, keys)?);
+        let mirror = Mirror::new(&sizes);
+        Ok(Self { memory, mirror, grace: Box::new(grace), kernel: None, pins: None })
+    }
+
+    /// Loads the program with new tables, attached and pinned nowhere: for tests and measurements.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the capacity cannot be had.
+    pub fn load_detached(capacity: Capacity) -> Result<Self, Error> {
+        let sizes = Sizes::new(capacity, cpus()?)?;
+        Self::fresh(sizes, None)
+    }
+
+    /// Takes over the data plane that is pinned, or makes a new one; then has the program of this
+    /// build run on exactly the interfaces of the settings, without losing a packet.
+    ///
+    /// # Errors
+    /// What cannot be done, and what to do about it.
+    pub fn open(settings: &Settings) -> Result<(Self, Opened), Error> {
+        let interfaces = indices(&settings.interfaces)?;
+        let sizes = Sizes::new(settings.capacity, cpus()?)?;
+        let pins = Pins::open(&settings.pin_dir)?;
+        let mut opened = Opened::default();
+        let found = look_at(&pins, &sizes);
+        opened.warnings.extend(warning(&found));
+        let dataplane = if let Pinned::Tables(keys) = found {
+            opened.taken_over = true;
+            Self::take_over(sizes, keys, pins.clone())?
+        } else {
+            Self::fresh(sizes, Some(pins.clone()))?
+        };
+        let program = dataplane.program()?;
+        opened.interfaces =
+            attach_all(&pins, program, interfaces, settings.mode, &mut opened.warnings)?;
+        Ok((dataplane, opened))
+    }
+
+    fn fresh(sizes: Sizes, pins: Option<Pins>) -> Result<Self, Error> {
+        let keys = random_keys()?;
+        let kernel = Kernel::load(&sizes, keys, None)?;
+        let memory = Memory::new(&kernel, sizes, keys)?;
+        memory.meta.write(0, Meta { layout: 0, ..Meta::new(sizes, keys) });
+        if let Some(pins) = &pins {
+            // What a predecessor pinned goes only now that nothing else can fail; its program
+            // works on until the new one is in its place.
+            for table in Table::all(&sizes).iter().rev() {
+                pins.remove(table.name)?;
+            }
+            kernel.pin(&sizes, pins)?;
+        }
+        memory.meta.write(0, Meta::new(sizes, keys));
+        Ok(Self::with(memory, Mirror::new(&sizes), kernel, pins))
+    }
+
+    fn take_over(sizes: Sizes, keys: Keys, pins: Pins) -> Result<Self, Error> {
+        let kernel = Kernel::load(&sizes, keys, Some(&pins))?;
+        let memory = Memory::new(&kernel, sizes, keys)?;
+        let mirror = takeover::rebuild(&memory);
+        Ok(Self::with(memory, mirror, kernel, Some(pins)))
+    }
+
+    fn with(memory: Memory, mirror: Mirror, kernel: Kernel, pins: Option<Pins>) -> Self {
+        let grace = Box::new(sys::wait_for_programs);
+        let memory = Arc::new(memory);
+        Self { memory, mirror, grace, kernel: Some(kernel), pins }
+    }
+
+    /// Detaches the program everywhere and removes all pins: nothing is balanced any more.
+    ///
+    /// # Errors
+    /// A pin cannot be removed.
+    pub fn detach(self) -> Result<(), Error> {
+        let Some(pins) = &self.pins else { return Ok(()) };
+        remove_all(pins, &self.memory.sizes)
+    }
+
+    /// The program's descriptor.
+    ///
+    /// # Errors
+    /// There is no program: the tables are in memory only.
+    pub fn program(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.kernel.as_ref().ok_or(Error::NotLoaded)?.fd()
+    }
+
+    /// Runs the program once, in the kernel, on a packet that arrives on `interface`: its verdict
+    /// (`XDP_TX` ...) and the packet afterwards.
+    ///
+    /// # Errors
+    /// There is no program, or no such interface in this network namespace.
+    pub fn test_run(&self, packet: &[u8], interface: u32) -> Result<(u32, Vec<u8>), Error> {
+        self.kernel.as_ref().ok_or(Error::NotLoaded)?.run(packet, interface)
     }
 
     /// The tables as `lvs_core::director::process` takes them.
@@ -48,18 +173,83 @@ impl Dataplane {
         Host::new(&self.memory)
     }
 
-    /// The record of a server by its number.
+    /// The same tables for another thread.
+    pub fn shared(&self) -> Shared {
+        Shared(Arc::clone(&self.memory))
+    }
+
+    /// The record of a service that packets find.
+    pub fn service(&self, key: &ServiceKey) -> Option<Service> {
+        let held = self.mirror.services.get(key)?;
+        self.memory.services.read(held.record)
+    }
+
+    /// The record of a server, by its number.
     pub fn server(&self, number: u32) -> Option<Server> {
         self.memory.server_of(number).copied()
     }
 }
 
+/// The tables as another thread reaches them.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Memory>);
+
+impl Shared {
+    /// The tables as `lvs_core::director::process` takes them.
+    pub fn host(&self) -> Host<'_> {
+        Host::new(&self.0)
+    }
+}
+
+/// Detaches the program everywhere and removes all pins, whatever put them there.
+///
+/// # Errors
+/// A pin cannot be removed.
+pub fn detach(pin_dir: &std::path::Path) -> Result<(), Error> {
+    let sizes = Sizes::new(Capacity::default(), 1)?;
+    remove_all(&Pins::existing(pin_dir), &sizes)
+}
+
+fn remove_all(pins: &Pins, sizes: &Sizes) -> Result<(), Error> {
+    for interface in pins.linked() {
+        pins.remove_link(&interface)?;
+    }
+    for table in Table::all(sizes).iter().rev() {
+        pins.remove(table.name)?;
+    }
+    pins.remove_folder();
+    Ok(())
+}
+
+fn warning(pinned: &Pinned) -> Option<Warning> {
+    match pinned {
+        Pinned::Nothing | Pinned::Tables(_) => None,
+        Pinned::OtherLayout => Some(Warning::OtherLayout),
+        Pinned::OtherCapacity => Some(Warning::OtherCapacity),
+        Pinned::Incomplete => Some(Warning::Incomplete),
+    }
+}
+
 /// Random keys for the hashes of new tables.
-pub(crate) fn random_keys() -> Result<Keys, Error> {
+fn random_keys() -> Result<Keys, Error> {
     sys::random().map(Keys).map_err(|source| Error::System {
         call: "getrandom",
         what: "the keys of the hashes".to_owned(),
         remedy: "the kernel has no random numbers yet: try again later",
         source,
     })
+}
+
+/// One more than the highest number of a CPU that can ever run here.
+fn cpus() -> Result<u32, Error> {
+    const FILE: &str = "/sys/devices/system/cpu/possible";
+    let text = std::fs::read_to_string(FILE).map_err(|source| Error::System {
+        call: "read",
+        what: FILE.to_owned(),
+        remedy: "mount /sys",
+        source,
+    })?;
+    // Such as `0-3` or `0,2-7`.
+    let highest = text.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<u32>().ok());
+    Ok(highest.map_or(1, |highest| highest + 1))
 }

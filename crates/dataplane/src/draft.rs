@@ -240,7 +240,9 @@ impl Stage<'_> {
                 Scheduler::Mh => {
                     staged.map_or_else(|| self.last_weight(number), |staged| staged.last_weight)
                 }
-                _ => candidate.weight,
+                Scheduler::Sh | Scheduler::Rr | Scheduler::Wrr | Scheduler::Lc | Scheduler::Wlc => {
+                    candidate.weight
+                }
             };
             Some(RingMember { number, weight, address })
         };

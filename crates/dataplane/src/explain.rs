@@ -107,7 +107,7 @@ impl Dataplane {
 }
 
 /// A frame with a SYN, or a datagram; the director looks at no checksum.
-fn opening(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+pub(crate) fn opening(protocol: Protocol, from: SocketAddr, to: SocketAddr) -> Vec<u8> {
     let mut transport = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
     match protocol {
         Protocol::Tcp => transport.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0]),

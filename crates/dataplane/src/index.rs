@@ -1,5 +1,8 @@
 //! Writes the index: from addresses to services and servers.
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use lvs_core::{
     index::Endpoint,
@@ -73,6 +76,27 @@ impl Memory {
         entry.value.set(0);
         entry.tag.set(tag);
         Some(())
+    }
+
+    /// Where the entry with this tag leads; 0: nowhere.
+    pub(crate) fn entry(&self, tag: u64) -> u32 {
+        let entry = self.entries(tag).find(|entry| entry.tag.get() == tag);
+        entry.map_or(0, |entry| u32::try_from(entry.value.get()).unwrap_or(0))
+    }
+
+    /// Whether there is an entry, wherever it leads.
+    pub(crate) fn has_entry(&self, at: &Endpoint, kind: IndexKind) -> bool {
+        let tag = at.tag(self.keys, kind);
+        self.entries(tag).any(|entry| entry.tag.get() == tag)
+    }
+
+    /// Removes all entries but those with these tags.
+    pub(crate) fn keep_entries(&self, tags: &BTreeSet<u64>) {
+        for entry in self.index.iter().flat_map(|line| &line.entries) {
+            if entry.tag.get() != 0 && !tags.contains(&entry.tag.get()) {
+                entry.tag.set(0);
+            }
+        }
     }
 
     /// Switches an entry to another value.

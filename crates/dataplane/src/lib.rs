@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod apply;
+mod attach;
 mod connections;
 mod counters;
 mod cursor;
@@ -16,19 +17,23 @@ mod error;
 mod explain;
 mod host;
 mod index;
+mod kernel;
 mod memory;
 mod mirror;
+mod pins;
 mod ranges;
 mod records;
 mod region;
 mod sizes;
 mod sweep;
 mod sys;
+mod takeover;
 
 pub use apply::Applied;
+pub use attach::{Attached, Mode, Warning};
 pub use connections::{Connection, Filter};
 pub use counters::{Load, Readings};
-pub use dataplane::Dataplane;
+pub use dataplane::{Dataplane, Opened, Settings, Shared, detach};
 pub use error::Error;
 pub use explain::{Explained, MetServer, MetService};
 pub use host::{Host, Routing};

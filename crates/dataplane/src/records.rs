@@ -143,9 +143,8 @@ pub(crate) fn ring(scheduler: Scheduler, list: &[RingMember]) -> Vec<u32> {
 /// Which packets a server of the plan gets.
 pub(crate) fn admission(server: &PlannedServer, on_failure: OnFailure, reset: bool) -> Admission {
     match server.admission {
-        plan::Admission::Open => Admission::Open,
         plan::Admission::Draining | plan::Admission::Failed if reset => Admission::Reset,
-        plan::Admission::Draining => Admission::Open,
+        plan::Admission::Open | plan::Admission::Draining => Admission::Open,
         plan::Admission::Failed => closed(on_failure),
     }
 }

@@ -83,11 +83,6 @@ impl<T: Plain> Region<T> {
         Ok(Self { base, len, bytes, of: PhantomData })
     }
 
-    /// How many values there are.
-    pub(crate) fn len(&self) -> u32 {
-        self.len
-    }
-
     fn place(&self, at: u32) -> Option<NonNull<T>> {
         // SAFETY: in bounds.
         (at < self.len).then(|| unsafe { self.base.add(at as usize) })

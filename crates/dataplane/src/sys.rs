@@ -2,8 +2,14 @@
 #![expect(unsafe_code, reason = "raw system calls")]
 
 use std::{
+    ffi::CString,
     io,
-    os::fd::{FromRawFd as _, OwnedFd},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
     time::Duration,
 };
 
@@ -43,14 +49,48 @@ pub(crate) fn unlimit_locked_memory() {
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
 }
 
+/// Commands of `bpf(2)`.
+#[derive(Clone, Copy)]
+#[repr(i64)]
+enum Command {
+    MapCreate = 0,
+    ObjPin = 6,
+    ObjGet = 7,
+    LinkCreate = 28,
+    LinkUpdate = 29,
+}
+
+/// Calls `bpf(2)` with the beginning of `union bpf_attr` that the command reads.
+///
+/// # Safety
+/// `T` is that beginning, and its pointers are valid.
+unsafe fn bpf<T>(command: Command, attributes: &T) -> io::Result<i32> {
+    let size = size_of::<T>();
+    // SAFETY: the kernel reads `size` bytes; the rest is promised by the caller.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_bpf, command as i64, std::ptr::from_ref(attributes), size)
+    };
+    match i32::try_from(answer) {
+        Ok(answer) if answer >= 0 => Ok(answer),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// As [`bpf`], for commands that answer with a descriptor.
+///
+/// # Safety
+/// As for [`bpf`]; and the command is one of those.
+unsafe fn bpf_open<T>(command: Command, attributes: &T) -> io::Result<OwnedFd> {
+    // SAFETY: promised by the caller; the descriptor was just made for this call alone.
+    unsafe { bpf(command, attributes).map(|fd| OwnedFd::from_raw_fd(fd)) }
+}
+
 /// Makes a memory-mappable array map, without type information.
 pub(crate) fn create_array(name: &str, value: u32, len: u32) -> io::Result<OwnedFd> {
-    const BPF_MAP_CREATE: libc::c_long = 0;
     const BPF_MAP_TYPE_ARRAY: u32 = 2;
     const BPF_F_MMAPABLE: u32 = 1 << 10;
-    /// The beginning of `union bpf_attr` for this command.
     #[repr(C)]
-    struct Attributes {
+    struct MapCreate {
         map_type: u32,
         key_size: u32,
         value_size: u32,
@@ -62,7 +102,7 @@ pub(crate) fn create_array(name: &str, value: u32, len: u32) -> io::Result<Owned
     }
     let mut map_name = [0; 16];
     map_name.iter_mut().take(15).zip(name.bytes()).for_each(|(to, from)| *to = from);
-    let attributes = Attributes {
+    let attributes = MapCreate {
         map_type: BPF_MAP_TYPE_ARRAY,
         key_size: 4,
         value_size: value,
@@ -72,12 +112,85 @@ pub(crate) fn create_array(name: &str, value: u32, len: u32) -> io::Result<Owned
         numa_node: 0,
         map_name,
     };
-    let size = size_of::<Attributes>();
-    // SAFETY: the kernel reads `size` bytes of `attributes`.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attributes, size) };
-    match i32::try_from(fd) {
-        // SAFETY: a descriptor that the kernel just gave to this call alone.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-        _ => Err(io::Error::last_os_error()),
+    // SAFETY: the attributes of this command; no pointers.
+    unsafe { bpf_open(Command::MapCreate, &attributes) }
+}
+
+#[repr(C)]
+struct Object {
+    pathname: u64,
+    fd: u32,
+    flags: u32,
+}
+
+fn path_of(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_nul| io::ErrorKind::InvalidInput.into())
+}
+
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
+
+/// Gives a map or link a name in a bpffs.
+pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = path_of(path)?;
+    let attributes = Object { pathname: path.as_ptr() as u64, fd: number(fd), flags: 0 };
+    // SAFETY: the attributes of this command; the path lives until it returns.
+    unsafe { bpf(Command::ObjPin, &attributes) }.map(|_zero| ())
+}
+
+/// Opens a map or link by its name in a bpffs.
+pub(crate) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = path_of(path)?;
+    let attributes = Object { pathname: path.as_ptr() as u64, fd: 0, flags: 0 };
+    // SAFETY: the attributes of this command; the path lives until it returns.
+    unsafe { bpf_open(Command::ObjGet, &attributes) }
+}
+
+/// Attaches an XDP program to an interface for as long as the link lives.
+pub(crate) fn attach(program: BorrowedFd<'_>, interface: u32, native: bool) -> io::Result<OwnedFd> {
+    const BPF_XDP: u32 = 37;
+    const XDP_FLAGS_SKB_MODE: u32 = 2;
+    const XDP_FLAGS_DRV_MODE: u32 = 4;
+    let flags = if native { XDP_FLAGS_DRV_MODE } else { XDP_FLAGS_SKB_MODE };
+    let attributes = [number(program), interface, BPF_XDP, flags];
+    // SAFETY: the attributes of this command; no pointers.
+    unsafe { bpf_open(Command::LinkCreate, &attributes) }
+}
+
+/// Puts a program in the place of a link's, between two packets.
+pub(crate) fn replace(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let attributes = [number(link), number(program), 0, 0];
+    // SAFETY: the attributes of this command; no pointers.
+    unsafe { bpf(Command::LinkUpdate, &attributes) }.map(|_zero| ())
+}
+
+/// The number of an interface of this network namespace.
+pub(crate) fn interface(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: a valid string.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    (index != 0).then_some(index)
+}
+
+/// Whether a path lies in a bpffs.
+pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
+    let path = path_of(path)?;
+    let mut status = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: valid pointers; the status is read only after it was written.
+    unsafe {
+        match libc::statfs(path.as_ptr(), status.as_mut_ptr()) {
+            0 => Ok(status.assume_init().f_type == libc::BPF_FS_MAGIC),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
+}
+
+/// Mounts a new bpffs.
+pub(crate) fn mount_bpffs(at: &Path) -> io::Result<()> {
+    let at = path_of(at)?;
+    let kind = c"bpf".as_ptr();
+    // SAFETY: valid strings.
+    let done = unsafe { libc::mount(kind, at.as_ptr(), kind, 0, c"mode=0700".as_ptr().cast()) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,0 +1,198 @@
+//! Loads the kernel program and its tables.
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd as _, BorrowedFd},
+};
+
+use aya::{
+    Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
+    maps::{Map, MapData, MapError},
+    programs::{ProgramError, Xdp},
+};
+use lvs_core::hash::Keys;
+
+use crate::{
+    error::Error,
+    memory::{Source, Table},
+    pins::Pins,
+    region::Region,
+    sizes::{LAYOUT, Meta, Sizes},
+    sys,
+};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
+const PROGRAM: &str = "lvs";
+
+/// The loaded program and the descriptors of its tables.
+pub(crate) struct Kernel {
+    ebpf: Ebpf,
+    /// Tables that the program does not know.
+    own: HashMap<&'static str, MapData>,
+}
+
+impl Source for Kernel {
+    fn map(&self, name: &'static str) -> Result<Option<BorrowedFd<'_>>, Error> {
+        let data = match self.ebpf.map(name) {
+            Some(Map::Array(data)) => Some(data),
+            _ => self.own.get(name),
+        };
+        data.map(|data| Some(data.fd().as_fd())).ok_or(Error::Lacks(name))
+    }
+}
+
+impl Kernel {
+    /// Loads the program with the tables that are pinned, or with new ones.
+    pub(crate) fn load(sizes: &Sizes, keys: Keys, pinned: Option<&Pins>) -> Result<Self, Error> {
+        sys::unlimit_locked_memory();
+        let tables = Table::all(sizes);
+        let mut loader = EbpfLoader::new();
+        for table in tables.iter().filter(|table| table.shared) {
+            loader.map_max_entries(table.name, table.len);
+            if let Some(pins) = pinned {
+                loader.map_pin_path(table.name, pins.table(table.name));
+            }
+        }
+        let ebpf = loader
+            .override_global("KEYS", keys.0.as_slice(), true)
+            .override_global("INDEX_LINES", &sizes.index_lines, true)
+            .override_global("NARROW_SETS", &sizes.narrow_sets, true)
+            .override_global("WIDE_SETS", &sizes.wide_sets, true)
+            .override_global("SERVER_NUMBERS", &sizes.server_numbers, true)
+            .load(OBJECT)
+            .map_err(|source| Error::Load { remedy: load_remedy(&source), source })?;
+        let mut kernel = Self { ebpf, own: HashMap::new() };
+        kernel.program()?.load().map_err(program_error)?;
+        for table in tables.iter().filter(|table| !table.shared) {
+            let fd = match pinned.and_then(|pins| pins.get(table.name)) {
+                Some(fd) => fd,
+                None => sys::create_array(table.name, table.value, table.len)
+                    .map_err(|source| system("BPF_MAP_CREATE", table.name, source))?,
+            };
+            let data = MapData::from_fd(fd)
+                .map_err(|error| system("BPF_OBJ_GET_INFO_BY_FD", table.name, io_error(error)))?;
+            kernel.own.insert(table.name, data);
+        }
+        Ok(kernel)
+    }
+
+    fn program(&mut self) -> Result<&mut Xdp, Error> {
+        let program = self.ebpf.program_mut(PROGRAM).ok_or(Error::Lacks(PROGRAM))?;
+        program.try_into().map_err(|_other_type| Error::Lacks(PROGRAM))
+    }
+
+    /// The program's descriptor.
+    pub(crate) fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        Ok(self.xdp()?.fd().map_err(program_error)?.as_fd())
+    }
+
+    fn xdp(&self) -> Result<&Xdp, Error> {
+        let program = self.ebpf.program(PROGRAM).ok_or(Error::Lacks(PROGRAM))?;
+        program.try_into().map_err(|_other_type| Error::Lacks(PROGRAM))
+    }
+
+    /// Pins all tables, the one that makes them valid last.
+    pub(crate) fn pin(&self, sizes: &Sizes, pins: &Pins) -> Result<(), Error> {
+        for table in Table::all(sizes) {
+            if let Some(fd) = self.map(table.name)? {
+                pins.put(table.name, fd)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the program once on a packet that arrives on `interface`.
+    pub(crate) fn run(&self, packet: &[u8], interface: u32) -> Result<(u32, Vec<u8>), Error> {
+        // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress.
+        let end = u32::try_from(packet.len()).unwrap_or(u32::MAX);
+        let words = [0, end, 0, interface, 0, 0];
+        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        let mut out = vec![0; packet.len() + 256];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..TestRunOptions::new()
+        };
+        let result = self.xdp()?.test_run(options).map_err(program_error)?;
+        out.truncate(result.data_size_out as usize);
+        Ok((result.return_value, out))
+    }
+}
+
+/// What is pinned, as far as a successor can use it.
+pub(crate) enum Pinned {
+    /// Nothing.
+    Nothing,
+    /// Tables that can be taken over, with these keys.
+    Tables(Keys),
+    /// Tables of another layout.
+    OtherLayout,
+    /// Tables of another size.
+    OtherCapacity,
+    /// Not all tables, or not as they should be.
+    Incomplete,
+}
+
+/// Looks at what is pinned.
+pub(crate) fn look_at(pins: &Pins, sizes: &Sizes) -> Pinned {
+    let tables = Table::all(sizes);
+    let Some(meta) = pins.get("META") else {
+        let any = tables.iter().any(|table| pins.get(table.name).is_some());
+        return if any { Pinned::Incomplete } else { Pinned::Nothing };
+    };
+    let meta = Region::<Meta>::of_map(meta.as_fd(), 1).ok().and_then(|region| region.read(0));
+    let Some(meta) = meta else { return Pinned::Incomplete };
+    match meta.layout {
+        LAYOUT if meta.sizes != *sizes => Pinned::OtherCapacity,
+        LAYOUT if tables.iter().all(|table| is_as_it_should_be(pins, table)) => {
+            Pinned::Tables(Keys(meta.keys))
+        }
+        0 | LAYOUT => Pinned::Incomplete,
+        _ => Pinned::OtherLayout,
+    }
+}
+
+fn is_as_it_should_be(pins: &Pins, table: &Table) -> bool {
+    let data = pins.get(table.name).and_then(|fd| MapData::from_fd(fd).ok());
+    data.and_then(|data| data.info().ok())
+        .is_some_and(|info| info.value_size() == table.value && info.max_entries() == table.len)
+}
+
+const NEEDS_RIGHTS: &str = "CAP_BPF and CAP_NET_ADMIN are needed: run it as root";
+
+fn system(call: &'static str, what: &str, source: io::Error) -> Error {
+    let remedy = match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => NEEDS_RIGHTS,
+        Some(libc::ENOMEM) => "there is not enough memory: lower `connections` or `servers`",
+        _ => "Linux 6.1 or later with BPF is needed",
+    };
+    Error::System { call, what: format!("the table {what}"), remedy, source }
+}
+
+fn io_error(error: MapError) -> io::Error {
+    if let MapError::SyscallError(error) = error { error.io_error } else { io::Error::other(error) }
+}
+
+fn load_remedy(error: &aya::EbpfError) -> &'static str {
+    let aya::EbpfError::MapError(MapError::CreateError { io_error, .. }) = error else {
+        return "this build is broken, or the kernel is older than Linux 6.1";
+    };
+    match io_error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => NEEDS_RIGHTS,
+        Some(libc::ENOMEM) => "there is not enough memory: lower `connections` or `servers`",
+        Some(libc::E2BIG) => "a table is too large: lower `connections` or `servers`",
+        _ => "Linux 6.1 or later with BPF is needed",
+    }
+}
+
+fn program_error(source: ProgramError) -> Error {
+    let remedy = if let ProgramError::LoadError { io_error, .. } = &source
+        && io_error.raw_os_error() != Some(libc::EPERM)
+    {
+        "Linux 6.1 or later is needed; please report the verifier's words"
+    } else {
+        NEEDS_RIGHTS
+    };
+    Error::Program { remedy, source: Box::new(source) }
+}
