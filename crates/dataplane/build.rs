@@ -11,7 +11,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     for watched in ["crates/xdp", "crates/core", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
-    println!("cargo::rerun-if-env-changed=LVS_BPF_FEATURES");
     // Its own target directory: the inner cargo must not wait for the outer one's lock.
     lvs_bpf_build::build(&root, "lvs-xdp", &out.join("target"), &out.join("lvs.o"))?;
     Ok(())

@@ -23,19 +23,22 @@ fn relabel_attributes(line: &str, out: &mut String) {
         match word.trim_end().split('=').next().unwrap_or("") {
             // Never empty the group: that is a syntax error in LLVM's parser of IR.
             r#""target-cpu""# => *out += r#""target-cpu"="generic" "#,
-            r#""target-features""# | r#""probe-stack""# | r#""tune-cpu""# | "uwtable"
+            r#""target-features""#
+            | r#""probe-stack""#
+            | r#""tune-cpu""#
+            | "uwtable"
             | "nonlazybind" => {}
             _ => *out += word,
         }
     }
 }
 
-/// Every definition with an explicit section: programs, maps, licence, globals. What is not
-/// exported is internalised, and its relocations then point at the section, not at the symbol.
+/// Every definition with an explicit section (programs, maps, licence, globals) and the functions
+/// whose name says that they are to stay global. What is not exported is internalised, and its relocations then point at the section, not at the symbol.
 pub(crate) fn exported_symbols(ir: &str) -> Vec<&str> {
     ir.lines()
         .filter(|line| line.starts_with('@') || line.starts_with("define "))
-        .filter(|line| line.contains(" section \""))
+        .filter(|line| line.contains(" section \"") || line.contains(" @lvs_"))
         .filter_map(|line| line.split_once('@')?.1.split([' ', '(']).next())
         .collect()
 }
@@ -46,7 +49,8 @@ mod tests {
 
     #[test]
     fn host_attributes_are_dropped_and_a_group_stays() {
-        let line = r#"attributes #0 = { nounwind uwtable "target-cpu"="x86-64" "probe-stack"="x" }"#;
+        let line =
+            r#"attributes #0 = { nounwind uwtable "target-cpu"="x86-64" "probe-stack"="x" }"#;
         let expected = "attributes #0 = { nounwind \"target-cpu\"=\"generic\" }\n";
         assert_eq!(relabel(line), expected);
     }

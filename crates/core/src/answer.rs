@@ -55,9 +55,10 @@ fn verdict(written: Result<(), Truncated>, event: Event) -> Verdict {
 
 #[inline(never)]
 fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<(), Truncated> {
-    let Ip { source, destination, l3, l4, len, .. } = flow.ip;
+    let Ip { source, destination, len, .. } = flow.ip;
+    let (l3, l4) = (flow.ip.l3(), flow.ip.l4());
     let segment: &Tcp = packet.view(l4)?;
-    let data = len.wrapping_sub(l4 - l3 + usize::from(segment.data_offset >> 4) * 4);
+    let data = usize::from(len).wrapping_sub(l4 - l3 + usize::from(segment.data_offset >> 4) * 4);
     let mut header = Tcp {
         source: segment.destination,
         destination: segment.source,
@@ -100,13 +101,13 @@ fn write_error<F: Family>(
     rest: u32,
 ) -> Result<(), Truncated> {
     let room = F::HEADER + icmp::LEN;
-    let embedded = (ip.l4 - ip.l3 + 8).min(EMBEDDED);
+    let embedded = (ip.l4() - ip.l3() + 8).min(EMBEDDED);
     let macs: Macs = *packet.view(0)?;
-    prepend(packet, ip.l3, room, swapped(macs), F::ETHERTYPE)?;
-    packet.resize(ip.l3 + room + embedded)?;
+    prepend(packet, ip.l3(), room, swapped(macs), F::ETHERTYPE)?;
+    packet.resize(ip.l3() + room + embedded)?;
     let len = icmp::LEN + embedded;
-    F::write(packet, ip.l3, ip.destination, ip.source, F::ICMP, len as u16)?;
-    let at = ip.l3 + F::HEADER;
+    F::write(packet, ip.l3(), ip.destination, ip.source, F::ICMP, len as u16)?;
+    let at = ip.l3() + F::HEADER;
     packet.put(at, Icmp { kind, code, checksum: 0.into(), rest: rest.into() })?;
     let sum = F::icmp_pseudo_header(ip.destination, ip.source, len);
     let checksum = sum_of(packet, at, len, sum)?.checksum();

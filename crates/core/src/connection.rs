@@ -159,7 +159,7 @@ impl Wide {
 
 /// Four slots that are searched together.
 #[derive(Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Set<S> {
     /// The slots.
     pub slots: [S; 4],
@@ -229,6 +229,30 @@ pub fn find<'t, F: Family>(
     find_in(tables, second, &name.key, now)
 }
 
+/// As [`find`], in a function of its own: it costs a call, but no stack of the caller's.
+#[inline(always)]
+pub fn find_apart<'t, F: Family>(
+    tables: &'t impl Tables,
+    name: &Name<KeyOf<F>>,
+    now: Ticks,
+) -> Option<Found<'t>> {
+    let mut word = Word(0);
+    let slot = find_slot::<F, _>(tables, name, now, &mut word)?;
+    Some(Found { slot, word })
+}
+
+#[inline(never)]
+fn find_slot<'t, F: Family, T: Tables>(
+    tables: &'t T,
+    name: &Name<KeyOf<F>>,
+    now: Ticks,
+    word: &mut Word,
+) -> Option<&'t Shared64> {
+    let found = find::<F>(tables, name, now)?;
+    *word = found.word;
+    Some(found.slot)
+}
+
 #[inline(always)]
 fn find_in<'t, S: Slot>(
     tables: &impl Tables,
@@ -273,8 +297,11 @@ impl Found<'_> {
     }
 }
 
-/// Remembers a new connection. Free and expired slots go first, then the half-open one that would
+/// Remembers a new connection. Empty and expired slots go first, then the half-open one that would
 /// end soonest makes room; established connections never do.
+///
+/// # Errors
+/// Both sets are full of connections that must stay.
 #[inline(always)]
 pub fn insert<F: Family>(
     tables: &impl Tables,
@@ -282,22 +309,31 @@ pub fn insert<F: Family>(
     word: Word,
     now: Ticks,
 ) -> Result<(), Full> {
-    let sets = F::sets(tables);
-    let first = F::set(tables, hash::reduce(name.hash, sets)).ok_or(Full)?;
-    if place(tables, first, &name.key, word, now) {
-        return Ok(());
+    if F::insert(tables, name, word, now) { Ok(()) } else { Err(Full) }
+}
+
+/// As [`insert`], into one table.
+#[inline(always)]
+pub fn insert_into<'t, S: Slot + 't>(
+    tables: &impl Tables,
+    sets: u32,
+    set: impl Fn(u32) -> Option<&'t Set<S>>,
+    name: &Name<S::Key>,
+    word: Word,
+    now: Ticks,
+) -> bool {
+    let first = set(hash::reduce(name.hash, sets));
+    let second = set(hash::reduce(hash::second(name.hash), sets));
+    let (Some(first), Some(second)) = (first, second) else { return false };
+    if place(tables, first, &name.key, word, now) || place(tables, second, &name.key, word, now) {
+        return true;
     }
-    let second = F::set(tables, hash::reduce(hash::second(name.hash), sets)).ok_or(Full)?;
-    if place(tables, second, &name.key, word, now) {
-        return Ok(());
-    }
-    if displace(tables, first, &name.key, word, now)
-        || displace(tables, second, &name.key, word, now)
-    {
+    let displaced = displace(tables, first, &name.key, word, now)
+        || displace(tables, second, &name.key, word, now);
+    if displaced {
         tables.count_event(Event::Displaced as u8);
-        return Ok(());
     }
-    Err(Full)
+    displaced
 }
 
 /// Both sets are full of connections that must stay.

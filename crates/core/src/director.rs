@@ -1,12 +1,13 @@
 //! The packet's whole way, top to bottom.
 use crate::{
     answer,
+    clock::Ticks,
     connection::{self, Found, Word},
     family::{Family, V4, V6},
     flow::Flow,
     forward, index,
     packet::{Packet, Truncated},
-    related,
+    related::{self, Ends},
     scheduler::{self, Client},
     state::{Direction, State},
     tables::{Admission, Counters, Event, Handle, Server, Service, Tables},
@@ -62,6 +63,9 @@ impl Verdict {
         Self((event as u64) << 8 | 3)
     }
 
+    /// None yet: the next step decides.
+    const UNDECIDED: Self = Self(u64::MAX);
+
     /// What is to be done.
     #[inline(always)]
     pub const fn action(self) -> Action {
@@ -99,7 +103,7 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
     }
 }
 
-#[inline(never)] // a function of its own has a stack of its own
+#[inline(never)]
 fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
     let ip = match F::parse(packet, l3, true) {
         Ok(ip) => ip,
@@ -113,49 +117,74 @@ fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize)
         Err(event) => return Verdict::pass(event),
     };
     if let Some(service) = index::service(tables, &flow.destination()) {
-        return from_client(packet, tables, &flow, service);
+        return match known(packet, tables, &flow, service) {
+            Verdict::UNDECIDED => unknown(packet, tables, &flow, service),
+            verdict => verdict,
+        };
     }
-    let client = (flow.ip.destination, flow.destination_port);
-    match related::nat_connection::<F, _>(tables, &flow.source(), client) {
-        Some((found, server)) => from_server(packet, tables, &flow, &found, server),
+    match answering(tables, &flow) {
+        Some(server) => forward::send_back(packet, tables, &flow, server),
         None => Verdict::pass(Event::NotOurs),
     }
 }
 
-/// A packet of a client for a service of ours.
-#[inline(always)]
-fn from_client<F: Family>(
+// Each step is a function of its own, called from the one above, never from another step: their
+// stacks do not add up, and 512 bytes are all there is.
+
+/// A packet of a client, if its connection is known and goes on.
+#[inline(never)]
+fn known<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
     flow: &Flow<F>,
     service: &Service,
 ) -> Verdict {
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
-    let now = tables.now();
-    if let Some(found) = connection::find::<F>(tables, &name, now) {
-        let Some(handle) = tables.handle(found.word.server()) else {
-            return Verdict::drop(Event::Inconsistent);
-        };
-        let handle = Handle(handle.get());
-        match fate(flow, &found, handle.admission()) {
-            Fate::Continues => {
-                let Some(server) = tables.server(handle.record()) else {
-                    return Verdict::drop(Event::Inconsistent);
-                };
-                note(tables, flow, service, server, &found);
-                count_in(tables, &found.word, flow, 0);
-                return forward::send(packet, flow, server, Event::Known);
-            }
-            Fate::IsReset => {
-                found.end(tables);
-                return answer::reset(packet, flow, Event::Reset);
-            }
-            Fate::StartsAnew => found.end(tables),
+    let Some(found) = connection::find::<F>(tables, &name, tables.now()) else {
+        return Verdict::UNDECIDED;
+    };
+    let Some(handle) = tables.handle(found.word.server()) else {
+        return Verdict::drop(Event::Inconsistent);
+    };
+    let handle = Handle(handle.get());
+    match fate(flow, &found, handle.admission()) {
+        Fate::Continues => {
+            let Some(server) = tables.server(handle.record()) else {
+                return Verdict::drop(Event::Inconsistent);
+            };
+            note(tables, flow, service, direction(server), &found);
+            count_in(tables, &found.word, flow, 0);
+            forward::send(packet, flow, server, Event::Known)
         }
-    } else if flow.protocol == Protocol::Tcp && !flow.flags.opens() {
-        return stray(packet, tables, flow, service);
+        Fate::IsReset => {
+            found.end(tables);
+            answer::reset(packet, flow, Event::Reset)
+        }
+        Fate::StartsAnew => {
+            found.end(tables);
+            Verdict::UNDECIDED
+        }
     }
-    start(packet, tables, flow, service, Event::New)
+}
+
+/// A packet of a client whose connection is not known.
+#[inline(always)]
+fn unknown<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+) -> Verdict {
+    if flow.protocol != Protocol::Tcp || flow.flags.opens() {
+        return start(packet, tables, flow, service, Event::New);
+    }
+    if service.stray_by_hash == 0 {
+        return Verdict::pass(Event::NoConnection);
+    }
+    if flow.flags.has(Flags::RST) {
+        return ending(packet, tables, flow, service);
+    }
+    start(packet, tables, flow, service, Event::Stray)
 }
 
 /// What becomes of a packet of a known connection.
@@ -181,7 +210,7 @@ fn fate<F: Family>(flow: &Flow<F>, found: &Found<'_>, admission: Admission) -> F
 }
 
 /// Schedules a new connection and forwards its first packet.
-#[inline(never)] // a function of its own has a stack of its own
+#[inline(never)]
 fn start<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
@@ -199,29 +228,33 @@ fn start<F: Family>(
     let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
     let now = tables.now();
     let word = Word::new(now.after(timeout(service, state)), state, number);
-    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
-    if connection::insert::<F>(tables, &name, word, now).is_err() {
-        tables.count_event(Event::TableFull as u8);
-    }
+    remember(tables, flow, service, word, now);
     count_in(tables, &word, flow, 1);
     forward::send(packet, flow, server, event)
 }
 
-/// A TCP packet of no known connection that does not open one.
-#[inline(always)]
-fn stray<F: Family>(
+#[inline(never)]
+fn remember<F: Family>(
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+    word: Word,
+    now: Ticks,
+) {
+    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
+    if connection::insert::<F>(tables, &name, word, now).is_err() {
+        tables.count_event(Event::TableFull as u8);
+    }
+}
+
+/// A RST of no known connection: the hash says whose it is, and there is nothing to remember.
+#[inline(never)]
+fn ending<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
     flow: &Flow<F>,
     service: &Service,
 ) -> Verdict {
-    if service.stray_by_hash == 0 {
-        return Verdict::pass(Event::NoConnection);
-    }
-    if !flow.flags.has(Flags::RST) {
-        return start(packet, tables, flow, service, Event::Stray);
-    }
-    // It ends whatever it belongs to: nothing is worth remembering.
     let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
     let server = scheduler::pick(tables, service, &client)
         .and_then(|number| related::server_of(tables, number));
@@ -231,40 +264,36 @@ fn stray<F: Family>(
     }
 }
 
-/// An answer of a server behind NAT.
-#[inline(never)] // a function of its own has a stack of its own
-fn from_server<F: Family>(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    flow: &Flow<F>,
-    found: &Found<'_>,
-    server: &Server,
-) -> Verdict {
-    let service = tables
-        .standing(server.service.into())
-        .and_then(|standing| tables.service(standing.record.get() as u32));
-    let Some(service) = service else {
-        return Verdict::drop(Event::Inconsistent);
+/// The server behind NAT whose answer the packet is; the answer is noted and counted.
+#[inline(never)]
+fn answering<'t, F: Family>(tables: &'t impl Tables, flow: &Flow<F>) -> Option<&'t Server> {
+    let ends = Ends {
+        server: flow.ip.source,
+        client: flow.ip.destination,
+        server_port: flow.source_port,
+        client_port: flow.destination_port,
+        protocol: flow.ip.protocol,
     };
-    let state = found.word.state().next(flow.protocol, flow.flags, Direction::Server);
-    found.note(tables, state, tables.now().after(timeout(service, state)));
+    let (found, server) = related::nat_connection::<F, _>(tables, &ends)?;
+    let record = tables.standing(server.service.into())?.record.get();
+    note(tables, flow, tables.service(record as u32)?, Direction::Server, &found);
     tables.count(found.word.server(), |counters| {
         counters.packets_out += 1;
-        counters.bytes_out += flow.ip.len as u64;
+        counters.bytes_out += u64::from(flow.ip.len);
     });
-    forward::send_back(packet, tables, flow, server)
+    Some(server)
 }
 
-/// Notes a packet of the client in its connection's entry.
+/// Notes a packet in its connection's entry.
 #[inline(always)]
 fn note<F: Family>(
     tables: &impl Tables,
     flow: &Flow<F>,
     service: &Service,
-    server: &Server,
+    direction: Direction,
     found: &Found<'_>,
 ) {
-    let state = found.word.state().next(flow.protocol, flow.flags, direction(server));
+    let state = found.word.state().next(flow.protocol, flow.flags, direction);
     found.note(tables, state, tables.now().after(timeout(service, state)));
 }
 
@@ -287,6 +316,6 @@ fn count_in<F: Family>(tables: &impl Tables, word: &Word, flow: &Flow<F>, connec
     tables.count(word.server(), |counters: &mut Counters| {
         counters.connections += connections;
         counters.packets_in += 1;
-        counters.bytes_in += flow.ip.len as u64;
+        counters.bytes_in += u64::from(flow.ip.len);
     });
 }

@@ -1,7 +1,8 @@
 //! What differs between IPv4 and IPv6.
 use crate::{
     answer::pseudo_header,
-    connection::{Name, Narrow, Set, Slot, Wide},
+    clock::Ticks,
+    connection::{Name, Narrow, Set, Slot, Wide, Word},
     forward::tunnel::Inherited,
     packet::{Packet, Truncated},
     tables::{Event, Tables},
@@ -9,25 +10,49 @@ use crate::{
 };
 
 /// An IP packet as its headers describe it.
+///
+/// Aligned, as are others that may lie on the stack, since the compiler joins stores of small fields
+/// to words and the kernel's verifier refuses misaligned ones.
 #[derive(Clone, Copy)]
+#[repr(C, align(8))]
 pub struct Ip<F: Family> {
     /// Source address.
     pub source: F::Address,
     /// Destination address.
     pub destination: F::Address,
-    /// Where the IP header starts in the packet.
-    pub l3: usize,
-    /// Where its payload starts.
-    pub l4: usize,
+    /// Length of the IP packet in bytes, headers included.
+    pub len: u16,
+    l3: u16,
+    l4: u16,
     /// Protocol of the payload.
     pub protocol: u8,
-    /// Length of the IP packet in bytes, headers included.
-    pub len: usize,
     /// Hops left.
     pub ttl: u8,
-    /// Whether a router must not cut it in pieces (always, for IPv6).
-    pub dont_fragment: bool,
 }
+
+impl<F: Family> Ip<F> {
+    /// All zero, to be filled in.
+    #[inline(always)]
+    pub fn blank() -> Self {
+        let nowhere = F::address([0; 4]);
+        Self { source: nowhere, destination: nowhere, len: 0, l3: 0, l4: 0, protocol: 0, ttl: 0 }
+    }
+
+    /// Where the IP header starts in the packet.
+    #[inline(always)]
+    pub fn l3(&self) -> usize {
+        usize::from(self.l3) & HEADERS
+    }
+
+    /// Where its payload starts.
+    #[inline(always)]
+    pub fn l4(&self) -> usize {
+        usize::from(self.l4) & HEADERS
+    }
+}
+
+/// All headers lie within as many bytes; a mask, by which the verifier knows it.
+const HEADERS: usize = 0xfff;
 
 /// An address family.
 pub trait Family: Copy {
@@ -98,6 +123,13 @@ pub trait Family: Copy {
     fn sets(tables: &impl Tables) -> u32;
     /// One set.
     fn set<T: Tables>(tables: &T, number: u32) -> Option<&Set<Self::Slot>>;
+    /// Remembers a connection; see [`crate::connection::insert`].
+    fn insert(
+        tables: &impl Tables,
+        name: &Name<<Self::Slot as Slot>::Key>,
+        word: Word,
+        now: Ticks,
+    ) -> bool;
     /// What names the connection of this client (address, port as loaded) with a service.
     fn name(
         tables: &impl Tables,
@@ -137,12 +169,12 @@ impl Family for V4 {
     fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
         let header: &ipv4::Ipv4 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
         let header_len = header.header_len();
-        let len = usize::from(header.total_len.get());
+        let len = header.total_len.get();
         let fragment = header.fragment.get();
-        if header.version_ihl >> 4 != 4 || header_len < ipv4::LEN || len < header_len {
+        if header.version_ihl >> 4 != 4 || header_len < ipv4::LEN || usize::from(len) < header_len {
             return Err(Event::Malformed);
         }
-        if whole && len > packet.len() - l3 {
+        if whole && usize::from(len) > packet.len() - l3 {
             return Err(Event::Truncated);
         }
         if fragment & ipv4::FRAGMENTED != 0 {
@@ -151,12 +183,11 @@ impl Family for V4 {
         Ok(Ip {
             source: header.source.get(),
             destination: header.destination.get(),
-            l3,
-            l4: l3 + header_len,
-            protocol: header.protocol,
             len,
+            l3: l3 as u16,
+            l4: (l3 + header_len) as u16,
+            protocol: header.protocol,
             ttl: header.ttl,
-            dont_fragment: fragment & ipv4::DONT_FRAGMENT != 0,
         })
     }
 
@@ -236,6 +267,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn insert(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+        tables.insert_narrow(name, word, now)
+    }
+
+    #[inline(always)]
     fn name(tables: &impl Tables, client: u32, port: u16, service: u16) -> Name<u64> {
         let rest = u32::from(port) << 16 | u32::from(service);
         Name {
@@ -266,20 +302,9 @@ impl Family for V6 {
 
     #[inline(always)]
     fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
-        let header: &ipv6::Ipv6 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
-        let len = usize::from(header.payload_len.get()) + ipv6::LEN;
-        if header.version_class_flow.get() >> 28 != 6 {
-            return Err(Event::Malformed);
-        }
-        if whole && len > packet.len() - l3 {
-            return Err(Event::Truncated);
-        }
-        let source = header.source.map(Raw32::get);
-        let destination = header.destination.map(Raw32::get);
-        let ttl = header.hop_limit;
-        let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
-        let l4 = packet.forget(l4, 4096);
-        Ok(Ip { source, destination, l3, l4, protocol, len, ttl, dont_fragment: true })
+        let mut ip = Ip::blank();
+        read_v6(packet, l3, whole, &mut ip)?;
+        Ok(ip)
     }
 
     #[inline(always)]
@@ -356,6 +381,11 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn insert(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+        tables.insert_wide(name, word, now)
+    }
+
+    #[inline(always)]
     fn name(tables: &impl Tables, client: [u32; 4], port: u16, service: u16) -> Name<[u64; 3]> {
         let [a, b, c, d] = client;
         let rest = u32::from(port) << 16 | u32::from(service);
@@ -365,6 +395,28 @@ impl Family for V6 {
             hash: tables.keys().five(client, rest),
         }
     }
+}
+
+/// Reads the headers into `ip`: in a function of its own, so that its stack is only lent.
+#[inline(never)]
+fn read_v6(packet: &impl Packet, l3: usize, whole: bool, ip: &mut Ip<V6>) -> Result<(), Event> {
+    let header: &ipv6::Ipv6 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
+    let len = header.payload_len.get().checked_add(ipv6::LEN as u16);
+    let (6, Some(len)) = (header.version_class_flow.get() >> 28, len) else {
+        return Err(Event::Malformed);
+    };
+    if whole && usize::from(len) > packet.len() - l3 {
+        return Err(Event::Truncated);
+    }
+    ip.source = header.source.map(Raw32::get);
+    ip.destination = header.destination.map(Raw32::get);
+    (ip.len, ip.l3, ip.ttl) = (len, l3 as u16, header.hop_limit);
+    let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
+    if l4 > HEADERS {
+        return Err(Event::Malformed);
+    }
+    (ip.protocol, ip.l4) = (protocol, packet.forget(l4, HEADERS) as u16);
+    Ok(())
 }
 
 /// Extension headers that are followed; a packet with more is left to the stack.

@@ -13,6 +13,7 @@ use crate::{
 
 /// A packet of a transport protocol that can be balanced.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Flow<F: Family> {
     /// The IP headers.
     pub ip: Ip<F>,
@@ -39,19 +40,19 @@ impl<F: Family> Flow<F> {
             Protocol::Udp => size_of::<Udp>(),
         };
         // The IP packet may end before the frame does.
-        if ip.l4 - ip.l3 + len > ip.len {
+        if ip.l4() - ip.l3() + len > ip.len.into() {
             return Err(Event::Truncated);
         }
         let (source_port, destination_port, flags) = match protocol {
             Protocol::Tcp => {
-                let tcp: &Tcp = packet.view(ip.l4).map_err(|Truncated| Event::Truncated)?;
+                let tcp: &Tcp = packet.view(ip.l4()).map_err(|Truncated| Event::Truncated)?;
                 if usize::from(tcp.data_offset >> 4) * 4 < size_of::<Tcp>() {
                     return Err(Event::Malformed);
                 }
                 (tcp.source.get(), tcp.destination.get(), tcp.flags)
             }
             Protocol::Udp => {
-                let udp: &Udp = packet.view(ip.l4).map_err(|Truncated| Event::Truncated)?;
+                let udp: &Udp = packet.view(ip.l4()).map_err(|Truncated| Event::Truncated)?;
                 (udp.source.get(), udp.destination.get(), Flags(0))
             }
         };
@@ -61,21 +62,10 @@ impl<F: Family> Flow<F> {
     /// Where it goes.
     #[inline(always)]
     pub fn destination(&self) -> Endpoint {
-        self.endpoint(self.ip.destination, self.destination_port)
-    }
-
-    /// Where it comes from.
-    #[inline(always)]
-    pub fn source(&self) -> Endpoint {
-        self.endpoint(self.ip.source, self.source_port)
-    }
-
-    #[inline(always)]
-    fn endpoint(&self, address: F::Address, port: u16) -> Endpoint {
         Endpoint {
-            address: F::words(address),
-            port,
-            protocol: self.protocol as u8,
+            address: F::words(self.ip.destination),
+            port: self.destination_port,
+            protocol: self.ip.protocol,
             version: F::VERSION,
         }
     }

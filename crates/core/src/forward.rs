@@ -64,7 +64,7 @@ pub fn send<F: Family>(
     if let Err(verdict) = admit(packet, &flow.ip, server) {
         return verdict;
     }
-    let done = F::decrement_ttl(packet, flow.ip.l3).and_then(|()| match server.method {
+    let done = F::decrement_ttl(packet, flow.ip.l3()).and_then(|()| match server.method {
         TUNNEL => tunnel::encapsulate(packet, &flow.ip, server),
         NAT => nat::to_server(packet, flow, server),
         _ => direct::readdress(packet, server.macs),
@@ -83,7 +83,7 @@ pub fn carry<F: Family>(
     if let Err(verdict) = admit(packet, ip, server) {
         return verdict;
     }
-    let done = F::decrement_ttl(packet, ip.l3).and_then(|()| match server.method {
+    let done = F::decrement_ttl(packet, ip.l3()).and_then(|()| match server.method {
         TUNNEL => tunnel::encapsulate(packet, ip, server),
         _ => direct::readdress(packet, server.macs),
     });
@@ -101,7 +101,7 @@ fn admit<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Re
     if server.interface == 0 {
         return Err(Verdict::drop(Event::Unresolved));
     }
-    if ip.ttl > 1 && ip.len <= usize::from(server.mtu) {
+    if ip.ttl > 1 && ip.len <= server.mtu {
         return Ok(());
     }
     // An ICMP error is never answered with another (RFC 1122, section 3.2.2).
@@ -115,7 +115,7 @@ fn admit<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Re
 }
 
 /// Sends an answer of a server behind NAT to its client, the way that the routing table says.
-#[inline(always)]
+#[inline(never)]
 pub fn send_back<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
@@ -126,10 +126,10 @@ pub fn send_back<F: Family>(
         return answer::error(packet, &flow.ip, icmp::Error::TimeExceeded, Event::TimeExceeded);
     }
     let (source, client) = (server.virtual_address, F::words(flow.ip.destination));
-    let Some(route) = tables.route(F::VERSION, source, client, flow.ip.len as u16) else {
+    let Some(route) = tables.route(F::VERSION, source, client, flow.ip.len) else {
         return Verdict::drop(Event::NoRoute);
     };
-    let done = F::decrement_ttl(packet, flow.ip.l3)
+    let done = F::decrement_ttl(packet, flow.ip.l3())
         .and_then(|()| nat::to_client(packet, flow, server, route.macs));
     leave(packet, done, route.interface, Event::Reply)
 }
@@ -144,13 +144,14 @@ pub fn route<F: Family>(
     event: Event,
 ) -> Verdict {
     let (source, destination) = (F::words(source), F::words(ip.destination));
-    let Some(route) = tables.route(F::VERSION, source, destination, ip.len as u16) else {
+    let Some(route) = tables.route(F::VERSION, source, destination, ip.len) else {
         return Verdict::drop(Event::NoRoute);
     };
     if ip.ttl <= 1 {
         return Verdict::drop(Event::NoRoute);
     }
-    let done = F::decrement_ttl(packet, ip.l3).and_then(|()| direct::readdress(packet, route.macs));
+    let done =
+        F::decrement_ttl(packet, ip.l3()).and_then(|()| direct::readdress(packet, route.macs));
     leave(packet, done, route.interface, event)
 }
 
@@ -184,7 +185,7 @@ pub(crate) fn prepend(
     ethertype: u16,
 ) -> Result<(), Truncated> {
     use crate::wire::{
-        Raw32,
+        Be16, Raw32,
         ethernet::{Ethernet, LEN, TAG},
     };
     let mut tags = [Raw32::new(0); 2];
@@ -196,13 +197,11 @@ pub(crate) fn prepend(
     }
     packet.grow_front(by as i32)?;
     packet.put(0, Ethernet { macs, ethertype: ethertype.into() })?;
-    if l3 > LEN {
-        for (number, tag) in tags.into_iter().enumerate() {
-            if l3 > LEN + number * TAG {
-                packet.put(LEN - 2 + number * TAG, tag)?;
-            }
+    for (number, tag) in tags.into_iter().enumerate() {
+        if l3 > LEN + number * TAG {
+            packet.put(LEN - 2 + number * TAG, tag)?;
+            packet.put(LEN - 2 + (number + 1) * TAG, Be16::new(ethertype))?;
         }
-        packet.put(l3 - 2, crate::wire::Be16::new(ethertype))?;
     }
     Ok(())
 }

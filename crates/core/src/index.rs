@@ -6,6 +6,7 @@ use crate::{
 
 /// What is looked up.
 #[derive(Clone, Copy)]
+#[repr(C, align(8))]
 pub struct Endpoint {
     /// Address.
     pub address: [u32; 4],
@@ -48,7 +49,7 @@ pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service
     let same = service.port == at.port
         && service.protocol == at.protocol
         && service.version == at.version
-        && service.address == at.address;
+        && same(service.address, at.address);
     same.then_some(service)
 }
 
@@ -64,7 +65,7 @@ pub fn is_at(server: &Server, at: &Endpoint) -> bool {
     server.port == at.port
         && server.protocol == at.protocol
         && server.version == at.version
-        && server.address == at.address
+        && same(server.address, at.address)
 }
 
 #[inline(always)]
@@ -78,4 +79,11 @@ fn find(tables: &impl Tables, tag: u64) -> Option<u64> {
         }
     }
     None
+}
+
+/// Whether two addresses are the same, word by word: the compiler's own comparison of arrays takes
+/// 128 bits at a time, which BPF has not.
+#[inline(always)]
+fn same([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> bool {
+    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
 }

@@ -3,13 +3,12 @@
 //! An error embeds the start of the packet that caused it, at least 8 bytes after its IP header, so
 //! the ports are there and nothing else need be.
 use crate::{
-    connection::{self, Word},
+    connection,
     director::Verdict,
     family::{Family, Ip},
     forward::{self, Method},
     index::{self, Endpoint},
     packet::{Packet, Truncated},
-    scheduler::{self, Client},
     tables::{Event, Handle, Server, Tables},
     wire::{
         Raw16,
@@ -19,6 +18,7 @@ use crate::{
 };
 
 /// The embedded packet, as far as it is needed.
+#[repr(C)]
 struct Embedded<F: Family> {
     ip: Ip<F>,
     source_port: u16,
@@ -27,11 +27,18 @@ struct Embedded<F: Family> {
 
 impl<F: Family> Embedded<F> {
     #[inline(always)]
-    fn parse(packet: &impl Packet, at: usize) -> Result<Self, Event> {
-        let ip = F::parse(packet, at, false)?;
+    fn blank() -> Self {
+        Self { ip: Ip::blank(), source_port: 0, destination_port: 0 }
+    }
+
+    /// Reads it; into a place of the caller's, since a BPF function returns one word.
+    #[inline(never)]
+    fn read(&mut self, packet: &impl Packet, at: usize) -> Result<(), Event> {
+        self.ip = F::parse(packet, at, false)?;
         let [source, destination]: [Raw16; 2] =
-            *packet.view(ip.l4).map_err(|Truncated| Event::Truncated)?;
-        Ok(Self { ip, source_port: source.get(), destination_port: destination.get() })
+            *packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
+        (self.source_port, self.destination_port) = (source.get(), destination.get());
+        Ok(())
     }
 
     #[inline(always)]
@@ -49,16 +56,16 @@ impl<F: Family> Embedded<F> {
 /// stack.
 #[inline(never)]
 pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, ip: &Ip<F>) -> Verdict {
-    let Ok(&Icmp { kind, .. }) = packet.view(ip.l4) else {
+    let Ok(&Icmp { kind, .. }) = packet.view(ip.l4()) else {
         return Verdict::pass(Event::Truncated);
     };
     if !F::is_icmp_error(kind) {
         return Verdict::pass(Event::NotOurs);
     }
-    let embedded = match Embedded::<F>::parse(packet, ip.l4 + icmp::LEN) {
-        Ok(embedded) => embedded,
-        Err(event) => return Verdict::pass(event),
-    };
+    let mut embedded = Embedded::<F>::blank();
+    if let Err(event) = embedded.read(packet, ip.l4() + icmp::LEN) {
+        return Verdict::pass(event);
+    }
     if let Some(server) = about_answer(tables, &embedded) {
         return to_server(packet, ip, &embedded, server);
     }
@@ -69,7 +76,7 @@ pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, ip: &I
 }
 
 /// The server that sent the embedded packet: from a service of ours to its client.
-#[inline(always)]
+#[inline(never)]
 fn about_answer<'t, F: Family>(
     tables: &'t impl Tables,
     embedded: &Embedded<F>,
@@ -78,52 +85,87 @@ fn about_answer<'t, F: Family>(
     let service = index::service(tables, &at)?;
     let (client, port) = (embedded.ip.destination, embedded.destination_port);
     let name = F::name(tables, client, port, service.number);
-    let number = match connection::find::<F>(tables, &name, tables.now()) {
-        Some(found) => found.word.server(),
-        None if service.stray_by_hash != 0 => {
-            scheduler::pick(tables, service, &Client { address: F::words(client), port })?
-        }
-        None => return None,
-    };
-    server_of(tables, number)
+    let found = connection::find_apart::<F>(tables, &name, tables.now())?;
+    server_of(tables, found.word.server())
 }
 
 /// The server behind NAT to which the embedded packet went.
-#[inline(always)]
+#[inline(never)]
 fn about_request<'t, F: Family>(
     tables: &'t impl Tables,
     embedded: &Embedded<F>,
 ) -> Option<&'t Server> {
-    let at = embedded.endpoint(embedded.ip.destination, embedded.destination_port);
-    let client = (embedded.ip.source, embedded.source_port);
-    nat_connection::<F, _>(tables, &at, client).map(|(_, server)| server)
+    let ends = Ends {
+        server: embedded.ip.destination,
+        client: embedded.ip.source,
+        server_port: embedded.destination_port,
+        client_port: embedded.source_port,
+        protocol: embedded.ip.protocol,
+    };
+    nat_connection::<F, _>(tables, &ends).map(|(_, server)| server)
 }
 
 /// Services that one server address behind NAT may belong to.
 pub const SHARED: usize = 8;
 
-/// The connection of `client` with one of the services whose server at `at` answers through NAT.
+/// Both ends of a connection through NAT, as the server's packets name them.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub struct Ends<F: Family> {
+    /// Address of the server.
+    pub server: F::Address,
+    /// Address of the client.
+    pub client: F::Address,
+    /// Port of the server, as it stands in packets.
+    pub server_port: u16,
+    /// Port of the client, likewise.
+    pub client_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+impl<F: Family> Ends<F> {
+    #[inline(always)]
+    fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            address: F::words(self.server),
+            port: self.server_port,
+            protocol: self.protocol,
+            version: F::VERSION,
+        }
+    }
+}
+
+/// The connection between these ends with one of the services that the server behind NAT serves.
 #[inline(always)]
 pub fn nat_connection<'t, F: Family, T: Tables>(
     tables: &'t T,
-    at: &Endpoint,
-    (client, port): (F::Address, u16),
+    ends: &Ends<F>,
 ) -> Option<(connection::Found<'t>, &'t Server)> {
-    let mut number = index::server(tables, at)?;
+    let mut number = index::server(tables, &ends.endpoint())?;
     for _ in 0..SHARED {
         let server = server_of(tables, number)?;
-        if !index::is_at(server, at) {
-            return None;
+        match connection_with(tables, number, server, ends) {
+            Some(found) => return Some((found, server)),
+            None => number = server.next,
         }
-        let name = F::name(tables, client, port, server.service);
-        if let Some(found) = connection::find::<F>(tables, &name, tables.now())
-            && found.word.server() == number & (Word::SERVERS - 1)
-        {
-            return Some((found, server));
-        }
-        number = server.next;
     }
     None
+}
+
+#[inline(always)]
+fn connection_with<'t, F: Family>(
+    tables: &'t impl Tables,
+    number: u32,
+    server: &Server,
+    ends: &Ends<F>,
+) -> Option<connection::Found<'t>> {
+    if !index::is_at(server, &ends.endpoint()) {
+        return None;
+    }
+    let name = F::name(tables, ends.client, ends.client_port, server.service);
+    connection::find_apart::<F>(tables, &name, tables.now())
+        .filter(|found| found.word.server() == number)
 }
 
 /// The record of a server.
@@ -179,9 +221,9 @@ fn translate<F: Family>(
         if inner_source { embedded.ip.source } else { embedded.ip.destination },
         if inner_source { embedded.source_port } else { embedded.destination_port },
     );
-    F::set_address(packet, ip.l3, outer_source, address)?;
-    F::set_address(packet, embedded.ip.l3, inner_source, address)?;
-    let at = embedded.ip.l4 + if inner_source { 0 } else { 2 };
+    F::set_address(packet, ip.l3(), outer_source, address)?;
+    F::set_address(packet, embedded.ip.l3(), inner_source, address)?;
+    let at = embedded.ip.l4() + if inner_source { 0 } else { 2 };
     packet.put(at, Raw16::new(port))?;
     // The embedded IPv4 header sums up to nothing before and after, thanks to its own checksum.
     let mut change = Sum::default().sub16(old_port).add16(port);
@@ -192,7 +234,7 @@ fn translate<F: Family>(
             .sub_words(F::words(old_outer))
             .add_words(F::words(address));
     }
-    let header: &mut Icmp = packet.view_mut(ip.l4)?;
+    let header: &mut Icmp = packet.view_mut(ip.l4())?;
     header.checksum = change.update(header.checksum.get()).into();
     Ok(())
 }

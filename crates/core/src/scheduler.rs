@@ -33,8 +33,8 @@ macro_rules! schedulers {
         }
 
         /// As [`pick`], with 0 for none: a BPF function returns one word.
-        #[inline(never)]
-        fn pick_number(tables: &impl Tables, service: &Service, client: &Client) -> u32 {
+        #[inline(always)]
+        pub fn pick_number(tables: &impl Tables, service: &Service, client: &Client) -> u32 {
             let picked = match service.scheduler {
                 $($number => $pick(tables, service, client),)*
                 _ => None,
@@ -47,7 +47,7 @@ macro_rules! schedulers {
 /// The server for a new connection of `client`; `None`: none is available.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-    match pick_number(tables, service, client) {
+    match tables.pick(service, client) {
         0 => None,
         server => Some(server),
     }
@@ -59,7 +59,7 @@ schedulers! {
     /// Weighted round robin.
     Wrr = 2, "wrr", wrr::pick;
     /// Least connections.
-    Lc = 3, "lc", wlc::pick_unweighted;
+    Lc = 3, "lc", wlc::pick;
     /// Weighted least connections.
     Wlc = 4, "wlc", wlc::pick;
     /// Source hash.
@@ -95,6 +95,7 @@ impl SchedulerFlags {
 
 /// What a scheduler may know of the client.
 #[derive(Clone, Copy)]
+#[repr(C, align(8))]
 pub struct Client {
     /// Address.
     pub address: [u32; 4],

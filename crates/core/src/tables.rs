@@ -7,9 +7,9 @@ use core::ops::ControlFlow;
 
 use crate::{
     clock::Ticks,
-    connection::{Narrow, Set, Wide},
+    connection::{self, Name, Narrow, Set, Wide, Word},
     hash::Keys,
-    scheduler::SchedulerFlags,
+    scheduler::{self, Client, SchedulerFlags},
     shared::Shared64,
     state::State,
     wire::ethernet::Macs,
@@ -32,6 +32,30 @@ pub trait Tables {
     fn index_lines(&self) -> u32;
     /// One line of the index.
     fn index_line(&self, line: u32) -> Option<&IndexLine>;
+    /// The server for a new connection; 0: none is available. See [`scheduler::pick`], which calls
+    /// this: the kernel verifies what is behind it once, not at each of its callers.
+    fn pick(&self, service: &Service, client: &Client) -> u32
+    where
+        Self: Sized,
+    {
+        scheduler::pick_number(self, service, client)
+    }
+    /// Remembers a connection in the narrow table. See [`connection::insert`], which calls this, for
+    /// the same reason.
+    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool
+    where
+        Self: Sized,
+    {
+        connection::insert_into(self, self.narrow_sets(), |set| self.narrow(set), name, word, now)
+    }
+    /// Remembers a connection in the wide table.
+    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool
+    where
+        Self: Sized,
+    {
+        connection::insert_into(self, self.wide_sets(), |set| self.wide(set), name, word, now)
+    }
+
     /// A service by the number of its record.
     fn service(&self, record: u32) -> Option<&Service>;
     /// What lasts of a service when its record is replaced, by the service's number.
@@ -85,7 +109,7 @@ pub struct Route {
 
 /// Four entries of the index, found by hash; an entry may be in either of two lines.
 #[derive(Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct IndexLine {
     /// The entries.
     pub entries: [IndexEntry; 4],
@@ -113,7 +137,7 @@ pub enum IndexKind {
 
 /// A virtual service. Never changed in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Service {
     /// Virtual address.
     pub address: [u32; 4],
@@ -145,8 +169,10 @@ pub struct Service {
     pub max_weight: u32,
     /// wrr: the step of the current weight, the gcd of all weights.
     pub step: u32,
+    /// Number of this record.
+    pub record: u32,
     /// Unused.
-    pub spare2: [u32; 3],
+    pub spare2: [u32; 2],
     /// Ticks that a connection is remembered, by [`State::timeout_index`].
     pub timeouts: [u32; State::TIMEOUTS],
 }
@@ -214,7 +240,7 @@ impl Handle {
 
 /// A real server of one service: all that forwarding needs. Never changed in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Server {
     /// MAC addresses of the next hop and of the outgoing interface.
     pub macs: Macs,
@@ -254,6 +280,8 @@ pub struct Server {
     pub spare3: [u16; 15],
 }
 
+// Elements of these sizes lie on cache lines of their own: the kernel aligns whole arrays to pages.
+// The types themselves ask for no such alignment, since LLVM's BPF backend cannot copy from them.
 const _: () = {
     assert!(size_of::<IndexLine>() == 64);
     assert!(size_of::<Service>() == 128);
@@ -265,7 +293,7 @@ const _: () = {
 
 /// What passed, of one server on one CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Counters {
     /// Connections scheduled.
     pub connections: u64,
@@ -277,6 +305,8 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes to clients.
     pub bytes_out: u64,
+    /// Unused.
+    pub spare: [u64; 3],
 }
 
 /// What became of a packet, or happened on its way; each is counted per CPU.
@@ -387,5 +417,5 @@ impl Event {
 
 /// Counters of all events on one CPU.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Events(pub [u64; 32]);

@@ -13,8 +13,9 @@ use aya_ebpf::{
 };
 use lvs_core::{
     clock::Ticks,
-    connection::{Narrow, Set, Wide},
+    connection::{self, Name, Narrow, Set, Wide, Word},
     hash::Keys,
+    scheduler::{self, Client},
     shared::Shared64,
     tables::{Candidate, Counters, Events, IndexLine, Route, Server, Service, Standing, Tables},
 };
@@ -78,6 +79,7 @@ static EVENTS: Array<Events, 1, MMAP> = Array::new();
 
 /// The tables as the program sees them.
 pub(crate) struct Kernel {
+    /// Null in the global functions, which have no packet.
     ctx: *mut xdp_md,
 }
 
@@ -85,6 +87,11 @@ impl Kernel {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
         Self { ctx: ctx.ctx }
+    }
+
+    #[inline(always)]
+    fn global() -> Self {
+        Self { ctx: core::ptr::null_mut() }
     }
 }
 
@@ -102,7 +109,11 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn forget(&self, value: usize, limit: usize) -> usize {
-        crate::frame::forget(self.ctx, value, limit)
+        if self.ctx.is_null() {
+            value.min(limit)
+        } else {
+            crate::frame::forget(self.ctx, value, limit)
+        }
     }
 
     #[inline(always)]
@@ -113,6 +124,24 @@ impl Tables for Kernel {
     #[inline(always)]
     fn index_line(&self, line: u32) -> Option<&IndexLine> {
         INDEX.get(line)
+    }
+
+    #[inline(always)]
+    fn pick(&self, service: &Service, client: &Client) -> u32 {
+        let [a, b, c, d] = client.address;
+        let service = u64::from(service.record) << 16 | u64::from(client.port);
+        lvs_pick(service, join(a, b), join(c, d))
+    }
+
+    #[inline(always)]
+    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+        lvs_insert_narrow(name.key, name.hash, word.0, now.0) != 0
+    }
+
+    #[inline(always)]
+    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+        let [a, b, rest] = name.key;
+        lvs_insert_wide(a, b, rest << 32 | u64::from(now.0), name.hash, word.0) != 0
     }
 
     #[inline(always)]
@@ -217,4 +246,44 @@ unsafe extern "C" fn call<B: FnMut(u32) -> ControlFlow<()>>(round: u64, body: *m
     // SAFETY: see `each`.
     let body = unsafe { &mut *body.cast::<B>() };
     i64::from(body(round as u32).is_break())
+}
+
+#[inline(always)]
+fn join(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+// Functions that the kernel verifies once, on their own, since they are global and take numbers
+// only; those that are static it verifies again at every call.
+
+/// [`Tables::pick`]: the service's record (47 to 16) and the client's port (15 to 0), its address.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_pick(service: u64, high: u64, low: u64) -> u32 {
+    let address = [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32];
+    let client = Client { address, port: service as u16 };
+    let tables = Kernel::global();
+    match tables.service((service >> 16) as u32) {
+        Some(service) => scheduler::pick_number(&tables, service, &client),
+        None => 0,
+    }
+}
+
+/// [`Tables::insert_narrow`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
+    let name = Name { key, hash };
+    let set = |set| NARROW.get(set);
+    connection::insert_into(&Kernel::global(), narrow_sets(), set, &name, Word(word), Ticks(now))
+        .into()
+}
+
+/// [`Tables::insert_wide`]; the third word of the key and the time share a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_insert_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
+    let name = Name { key: [a, b, rest_now >> 32], hash };
+    let (set, now) = (|set| WIDE.get(set), Ticks(rest_now as u32));
+    connection::insert_into(&Kernel::global(), wide_sets(), set, &name, Word(word), now).into()
 }

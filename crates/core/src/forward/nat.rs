@@ -48,7 +48,7 @@ fn translate<F: Family>(
     (old_address, old_port): (F::Address, u16),
     (address, port): (F::Address, u16),
 ) -> Result<(), Truncated> {
-    F::set_address(packet, flow.ip.l3, source, address)?;
+    F::set_address(packet, flow.ip.l3(), source, address)?;
     let change = Sum::default()
         .sub_words(F::words(old_address))
         .add_words(F::words(address))
@@ -56,13 +56,13 @@ fn translate<F: Family>(
         .add16(port);
     match flow.protocol {
         Protocol::Tcp => {
-            let tcp: &mut Tcp = packet.view_mut(flow.ip.l4)?;
+            let tcp: &mut Tcp = packet.view_mut(flow.ip.l4())?;
             let field = if source { &mut tcp.source } else { &mut tcp.destination };
             field.set(port);
             tcp.checksum = change.update(tcp.checksum.get()).into();
         }
         Protocol::Udp => {
-            let udp: &mut Udp = packet.view_mut(flow.ip.l4)?;
+            let udp: &mut Udp = packet.view_mut(flow.ip.l4())?;
             let field = if source { &mut udp.source } else { &mut udp.destination };
             field.set(port);
             udp.checksum = change.update_udp(udp.checksum.get()).into();

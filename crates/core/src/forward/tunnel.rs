@@ -36,18 +36,17 @@ pub fn encapsulate<F: Family>(
     ip: &Ip<F>,
     server: &Server,
 ) -> Result<(), Truncated> {
-    let inherited = F::inherited(packet, ip.l3)?;
-    let len = ip.len as u16;
+    let inherited = F::inherited(packet, ip.l3())?;
     if server.version == 4 {
-        prepend(packet, ip.l3, ipv4::LEN, server.macs, ethertype::IPV4)?;
-        packet.put(ip.l3, outer_v4::<F>(server, len + ipv4::LEN as u16, inherited))
+        prepend(packet, ip.l3(), ipv4::LEN, server.macs, ethertype::IPV4)?;
+        packet.put(ip.l3(), outer_v4::<F>(server, ip.len + ipv4::LEN as u16, inherited))
     } else {
-        prepend(packet, ip.l3, ipv6::LEN, server.macs, ethertype::IPV6)?;
+        prepend(packet, ip.l3(), ipv6::LEN, server.macs, ethertype::IPV6)?;
         packet.put(
-            ip.l3,
+            ip.l3(),
             Ipv6 {
                 version_class_flow: (0x6000_0000 | u32::from(inherited.tos) << 20).into(),
-                payload_len: len.into(),
+                payload_len: ip.len.into(),
                 next_header: F::ENCAPSULATED,
                 hop_limit: inherited.ttl,
                 source: server.source.map(Raw32::new),

@@ -16,21 +16,38 @@ pub fn candidate(tables: &impl Tables, service: &Service, at: u32) -> Option<Can
     block.get((at % BLOCK) as usize).copied()
 }
 
-/// The first candidate from `from` on whose weight is at least `weight`, and where it stands.
+/// A candidate that was found, and where.
+#[derive(Clone, Copy)]
+pub struct Step {
+    /// Its place in the list.
+    pub at: u32,
+    /// The server's number.
+    pub server: u32,
+}
+
+/// The first candidate from `from` on whose weight is at least `weight`.
 #[inline(always)]
 pub fn next_of_weight(
     tables: &impl Tables,
     service: &Service,
     from: u32,
     weight: u32,
-) -> Option<(u32, Candidate)> {
+) -> Option<Step> {
     // Nearly always the next one will do.
-    match candidate(tables, service, from) {
-        Some(next) if next.weight >= weight => return Some((from, next)),
-        Some(_) => {}
-        None => return None,
+    let next = candidate(tables, service, from)?;
+    if next.weight >= weight {
+        return Some(Step { at: from, server: next.server });
     }
-    let mut found = None;
+    match search(tables, service, from, weight) {
+        0 => None,
+        found => Some(Step { at: (found >> 32) as u32, server: found as u32 }),
+    }
+}
+
+/// The place (upper half) and the server of the first candidate after `from`; 0: none.
+#[inline(never)]
+fn search(tables: &impl Tables, service: &Service, from: u32, weight: u32) -> u64 {
+    let mut found = 0;
     let first = from / BLOCK;
     tables.each(service.len.div_ceil(BLOCK).saturating_sub(first), |round| {
         let block = first + round;
@@ -38,20 +55,13 @@ pub fn next_of_weight(
             return ControlFlow::Break(());
         };
         // Backwards, so that the last assignment is the first match.
-        for place in (0..BLOCK).rev() {
+        for (place, candidate) in (0..BLOCK).zip(candidates).rev() {
             let at = block * BLOCK + place;
-            if let Some(candidate) = candidates.get(place as usize)
-                && at > from
-                && at < service.len
-                && candidate.weight >= weight
-            {
-                found = Some((at, *candidate));
+            if at > from && at < service.len && candidate.weight >= weight {
+                found = u64::from(at) << 32 | u64::from(candidate.server);
             }
         }
-        match found {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
+        if found == 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     found
 }

@@ -2,26 +2,16 @@
 //! `(active * 256 + inactive) / weight`; the first one in the list wins a tie.
 use core::ops::ControlFlow;
 
-use super::{Client, walk::BLOCK};
+use super::{Client, Scheduler, walk::BLOCK};
 use crate::{
     connection::load,
     tables::{Service, Tables},
 };
 
-/// Picks by weight.
+/// Picks; lc takes all weights but 0 as equal.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
-    least(tables, service, true)
-}
-
-/// Picks, taking all weights but 0 as equal (lc).
-#[inline(always)]
-pub fn pick_unweighted(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
-    least(tables, service, false)
-}
-
-#[inline(always)]
-fn least(tables: &impl Tables, service: &Service, weighted: bool) -> Option<u32> {
+    let weighted = service.scheduler == Scheduler::Wlc as u8;
     let mut best = 0; // no server has number 0
     let (mut best_cost, mut best_weight) = (u64::MAX, 0);
     tables.each(service.len.div_ceil(BLOCK), |block| {

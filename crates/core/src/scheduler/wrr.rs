@@ -12,7 +12,7 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
     let word = &tables.standing(service.number.into())?.cursor;
     let before = word.get();
     let Cursor { next, mut weight } = Cursor::from_word(before);
-    let (at, picked) = match next_of_weight(tables, service, next, weight.max(1)) {
+    let picked = match next_of_weight(tables, service, next, weight.max(1)) {
         Some(found) if weight > 0 => found,
         _ => {
             weight = match weight.checked_sub(service.step) {
@@ -22,7 +22,7 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
             next_of_weight(tables, service, 0, weight)?
         }
     };
-    let _ = word.exchange(before, Cursor { next: at + 1, weight }.word());
+    let _ = word.exchange(before, Cursor { next: picked.at + 1, weight }.word());
     Some(picked.server)
 }
 
