@@ -148,6 +148,7 @@ impl Stage<'_> {
         let ring = self.ring_of(planned.scheduler, &list);
         let ring_kept = old.as_ref().filter(|_| same_scheduler && old_ring == ring);
         self.ring(&mut value, ring_kept, &ring, planned.scheduler, old.as_ref())?;
+        value.record = held.record;
         let changed = old != Some(value);
         if changed {
             self.service_record(&mut held, value)?;
@@ -306,7 +307,7 @@ impl Stage<'_> {
         let free = &mut self.mirror.free.service_records;
         let record = take(free, 1, capacity, ("services", "services"))?;
         self.draft.taken.push(Taken::ServiceRecord(record));
-        self.memory.services.write(record, value);
+        self.memory.services.write(record, Service { record, ..value });
         if held.record != 0 {
             self.draft.stale.push(Taken::ServiceRecord(held.record));
         }

@@ -61,7 +61,7 @@ pub(crate) fn server(key: &ServiceKey, number: u16, server: &PlannedServer) -> S
     record
 }
 
-/// The record of a service without its list and ring.
+/// The record of a service without its number, list and ring.
 pub(crate) fn service(planned: &PlannedService, number: u16, list: &[Candidate]) -> Service {
     let (max_weight, step) = cursor::bounds(list);
     Service {
@@ -83,7 +83,8 @@ pub(crate) fn service(planned: &PlannedService, number: u16, list: &[Candidate])
         ring_len: 0,
         max_weight,
         step,
-        spare2: [0; 3],
+        record: 0,
+        spare2: [0; 2],
         timeouts: timeouts(planned.key.protocol, &planned.timeouts),
     }
 }

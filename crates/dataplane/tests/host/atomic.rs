@@ -10,11 +10,11 @@ use std::{
 };
 
 use lvs_core::{forward::Method, scheduler::Scheduler, tables::Event, wire::Protocol};
-use lvs_dataplane::Dataplane;
+use lvs_dataplane::{Dataplane, Filter};
 use lvs_model::plan::{Plan, PlannedService};
 
 use crate::{
-    packets::{frame, send},
+    packets::{destination, frame, send},
     world::{KEYS, SMALL, server, service},
 };
 
@@ -42,6 +42,15 @@ fn grace(packets: &AtomicU64, over: &AtomicBool) {
     }
 }
 
+/// Nobody waits for the packets of a thread that has ended, however it ended.
+struct Ends(Arc<AtomicBool>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 #[test]
 fn every_packet_goes_the_way_of_one_plan_or_the_other() {
     let (packets, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
@@ -53,6 +62,7 @@ fn every_packet_goes_the_way_of_one_plan_or_the_other() {
     let reader = {
         let (packets, over) = (Arc::clone(&packets), Arc::clone(&over));
         thread::spawn(move || {
+            let _ends = Ends(Arc::clone(&over));
             let mut seen: HashMap<(IpAddr, bool), u64> = HashMap::new();
             for number in 0_u32.. {
                 if over.load(SeqCst) {
@@ -68,15 +78,19 @@ fn every_packet_goes_the_way_of_one_plan_or_the_other() {
                     outcome.verdict
                 );
                 let tunnelled = outcome.bytes.len() > sent.len();
-                *seen.entry((outcome.destination(), tunnelled)).or_default() += 1;
+                *seen.entry((destination(&outcome.bytes), tunnelled)).or_default() += 1;
                 packets.fetch_add(1, SeqCst);
             }
             seen
         })
     };
     let mut applied = Ok(());
-    for round in 1..400 {
+    for round in 1..300 {
         applied = tables.apply(&plans[round % 2]).map(drop);
+        // So that servers come with new numbers.
+        tables.flush(Filter::default());
+        tables.sweep().unwrap();
+        tables.sweep().unwrap();
         if applied.is_err() || reader.is_finished() {
             break;
         }

@@ -3,3 +3,11 @@ mod atomic;
 mod golden;
 mod packets;
 mod world;
+
+#[test]
+fn every_connection_goes_where_ipvs_sent_it() {
+    let send = |tables: &lvs_dataplane::Dataplane, frame: &[u8]| {
+        packets::send(&tables.host(), frame).bytes
+    };
+    golden::replay(&mut world::tables(), send);
+}

@@ -11,7 +11,6 @@ use lvs_core::{
 /// Control bits of TCP.
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
-pub(crate) const RST: u8 = 4;
 pub(crate) const ACK: u8 = 16;
 
 /// A frame with a segment or datagram without payload; checksums are not looked at.
@@ -64,13 +63,13 @@ impl Outcome {
     pub(crate) fn is_forwarded(&self) -> bool {
         matches!(self.verdict.action(), Action::Transmit | Action::Redirect(_))
     }
+}
 
-    /// Destination of the outermost IP header.
-    pub(crate) fn destination(&self) -> IpAddr {
-        match self.bytes[12..14] {
-            [8, 0] => IpAddr::from(<[u8; 4]>::try_from(&self.bytes[30..34]).unwrap()),
-            _ => IpAddr::from(<[u8; 16]>::try_from(&self.bytes[38..54]).unwrap()),
-        }
+/// Destination in the outermost IP header of a frame.
+pub(crate) fn destination(frame: &[u8]) -> IpAddr {
+    match frame[12..14] {
+        [8, 0] => IpAddr::from(<[u8; 4]>::try_from(&frame[30..34]).unwrap()),
+        _ => IpAddr::from(<[u8; 16]>::try_from(&frame[38..54]).unwrap()),
     }
 }
 
