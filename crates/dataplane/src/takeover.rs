@@ -148,10 +148,10 @@ fn chain(memory: &Memory, first: u32, members: &[u32]) -> Vec<u32> {
 
 fn lead(memory: &Memory, protocol: Protocol, address: SocketAddr, kind: IndexKind, to: u32) {
     let at = endpoint(protocol, address);
-    if memory.entry(at.tag(memory.keys, kind)) != to {
-        if memory.has_entry(&at, kind) || memory.reserve_entry(&at, kind).is_some() {
-            memory.set_entry(&at, kind, to);
-        }
+    if memory.entry(at.tag(memory.keys, kind)) != to
+        && (memory.has_entry(&at, kind) || memory.reserve_entry(&at, kind).is_some())
+    {
+        memory.set_entry(&at, kind, to);
     }
 }
 

@@ -1,7 +1,9 @@
 //! The tables in ordinary memory: plans go in, packets go through `lvs-core`.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod atomic;
 mod golden;
 mod packets;
+mod scale;
 mod world;
 
 #[test]

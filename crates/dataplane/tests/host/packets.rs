@@ -23,7 +23,7 @@ pub(crate) fn frame(protocol: Protocol, from: SocketAddr, to: SocketAddr, flags:
         }
         Protocol::Udp => transport.extend([0, 8, 0, 0]),
     }
-    let len = transport.len() as u16;
+    let len = u16::try_from(transport.len()).unwrap();
     let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     match (from.ip(), to.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {

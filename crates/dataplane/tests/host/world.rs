@@ -1,7 +1,12 @@
 //! Plans, and tables to put them in.
 use std::net::SocketAddr;
 
-use lvs_core::{forward::Method, hash::Keys, scheduler::Scheduler, wire::Protocol};
+use lvs_core::{
+    forward::Method,
+    hash::Keys,
+    scheduler::{Scheduler, SchedulerFlags},
+    wire::Protocol,
+};
 use lvs_dataplane::{Capacity, Dataplane};
 use lvs_model::{
     desired::{OnFailure, ServiceKey, Stray, Timeouts},
@@ -32,7 +37,7 @@ pub(crate) fn service(protocol: Protocol, at: &str, scheduler: Scheduler) -> Pla
     PlannedService {
         key: ServiceKey { protocol, address: address(at) },
         scheduler,
-        scheduler_flags: Default::default(),
+        scheduler_flags: SchedulerFlags::default(),
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts::default(),
