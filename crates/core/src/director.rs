@@ -105,17 +105,16 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
 
 #[inline(never)]
 fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    let ip = match F::parse(packet, l3, true) {
-        Ok(ip) => ip,
-        Err(event) => return Verdict::pass(event),
-    };
-    if ip.protocol == F::ICMP {
-        return related::process(packet, tables, &ip);
+    let mut flow = Flow::<F>::blank();
+    if let Err(event) = F::read(packet, l3, true, &mut flow.ip) {
+        return Verdict::pass(event);
     }
-    let flow = match Flow::parse(packet, ip) {
-        Ok(flow) => flow,
-        Err(event) => return Verdict::pass(event),
-    };
+    if flow.ip.protocol == F::ICMP {
+        return related::process(packet, tables, &flow.ip);
+    }
+    if let Err(event) = flow.read(packet) {
+        return Verdict::pass(event);
+    }
     if let Some(service) = index::service(tables, &flow.destination()) {
         return match known(packet, tables, &flow, service) {
             Verdict::UNDECIDED => unknown(packet, tables, &flow, service),

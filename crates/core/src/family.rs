@@ -75,12 +75,12 @@ pub trait Family: Copy {
     fn words(address: Self::Address) -> [u32; 4];
     /// The address in four words.
     fn address(words: [u32; 4]) -> Self::Address;
-    /// Reads the headers from `l3` to the transport header. `whole`: the packet must hold all that
+    /// Reads the headers from `l3` to the transport header into `ip`. `whole`: the packet must hold all that
     /// the header claims (not so inside an ICMP error).
     ///
     /// # Errors
     /// Why the packet cannot be balanced.
-    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event>;
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event>;
     /// Takes one hop off.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event> {
         let header: &ipv4::Ipv4 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
         let header_len = header.header_len();
         let len = header.total_len.get();
@@ -180,15 +180,11 @@ impl Family for V4 {
         if fragment & ipv4::FRAGMENTED != 0 {
             return Err(Event::Fragment);
         }
-        Ok(Ip {
-            source: header.source.get(),
-            destination: header.destination.get(),
-            len,
-            l3: l3 as u16,
-            l4: (l3 + header_len) as u16,
-            protocol: header.protocol,
-            ttl: header.ttl,
-        })
+        ip.source = header.source.get();
+        ip.destination = header.destination.get();
+        (ip.len, ip.l3, ip.l4) = (len, l3 as u16, (l3 + header_len) as u16);
+        (ip.protocol, ip.ttl) = (header.protocol, header.ttl);
+        Ok(())
     }
 
     #[inline(always)]
@@ -301,10 +297,8 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn parse<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Event> {
-        let mut ip = Ip::blank();
-        read_v6(packet, l3, whole, &mut ip)?;
-        Ok(ip)
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event> {
+        read_v6(packet, l3, whole, ip)
     }
 
     #[inline(always)]

@@ -17,46 +17,61 @@ use crate::{
 pub struct Flow<F: Family> {
     /// The IP headers.
     pub ip: Ip<F>,
-    /// The protocol.
-    pub protocol: Protocol,
     /// Source port, as it stands in the packet.
     pub source_port: u16,
     /// Destination port, likewise.
     pub destination_port: u16,
+    /// The protocol.
+    pub protocol: Protocol,
     /// Control bits of TCP; 0 for others.
     pub flags: Flags,
 }
 
 impl<F: Family> Flow<F> {
-    /// Reads the transport header after `ip`.
+    /// All zero, to be filled in.
+    #[inline(always)]
+    pub fn blank() -> Self {
+        Self {
+            ip: Ip::blank(),
+            protocol: Protocol::Tcp,
+            source_port: 0,
+            destination_port: 0,
+            flags: Flags(0),
+        }
+    }
+
+    /// Reads the transport header, after `self.ip`.
     ///
     /// # Errors
     /// Why the packet cannot be balanced.
     #[inline(always)]
-    pub fn parse(packet: &impl Packet, ip: Ip<F>) -> Result<Self, Event> {
-        let protocol = Protocol::from_number(ip.protocol).ok_or(Event::NotOurs)?;
-        let len = match protocol {
+    pub fn read(&mut self, packet: &impl Packet) -> Result<(), Event> {
+        self.protocol = Protocol::from_number(self.ip.protocol).ok_or(Event::NotOurs)?;
+        let len = match self.protocol {
             Protocol::Tcp => size_of::<Tcp>(),
             Protocol::Udp => size_of::<Udp>(),
         };
         // The IP packet may end before the frame does.
-        if ip.l4() - ip.l3() + len > ip.len.into() {
+        if self.ip.l4() - self.ip.l3() + len > self.ip.len.into() {
             return Err(Event::Truncated);
         }
-        let (source_port, destination_port, flags) = match protocol {
+        match self.protocol {
             Protocol::Tcp => {
-                let tcp: &Tcp = packet.view(ip.l4()).map_err(|Truncated| Event::Truncated)?;
+                let tcp: &Tcp = packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
                 if usize::from(tcp.data_offset >> 4) * 4 < size_of::<Tcp>() {
                     return Err(Event::Malformed);
                 }
-                (tcp.source.get(), tcp.destination.get(), tcp.flags)
+                (self.source_port, self.destination_port) =
+                    (tcp.source.get(), tcp.destination.get());
+                self.flags = tcp.flags;
             }
             Protocol::Udp => {
-                let udp: &Udp = packet.view(ip.l4()).map_err(|Truncated| Event::Truncated)?;
-                (udp.source.get(), udp.destination.get(), Flags(0))
+                let udp: &Udp = packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
+                (self.source_port, self.destination_port) =
+                    (udp.source.get(), udp.destination.get());
             }
-        };
-        Ok(Self { ip, protocol, source_port, destination_port, flags })
+        }
+        Ok(())
     }
 
     /// Where it goes.

@@ -34,7 +34,7 @@ impl<F: Family> Embedded<F> {
     /// Reads it; into a place of the caller's, since a BPF function returns one word.
     #[inline(never)]
     fn read(&mut self, packet: &impl Packet, at: usize) -> Result<(), Event> {
-        self.ip = F::parse(packet, at, false)?;
+        F::read(packet, at, false, &mut self.ip)?;
         let [source, destination]: [Raw16; 2] =
             *packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
         (self.source_port, self.destination_port) = (source.get(), destination.get());
