@@ -1,0 +1,32 @@
+//! What a wrapper is told; the same file is part of the program that fills it in.
+
+/// Longest packet start that is restored: Ethernet, IPv6 and TCP headers, in whole words.
+pub const HEADER: usize = 80;
+
+/// The packet of a scenario and the order of its flows.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Config {
+    /// Number of the next packet.
+    pub next: u64,
+    /// Flows without the first one, `2^n - 1`.
+    pub mask: u64,
+    /// Odd: the flow of packet `n` is `n * stride`, a permutation of all.
+    pub stride: u64,
+    /// Likewise of the few flows that get most packets, when there are such.
+    pub hot_mask: u64,
+    /// Packets of 1,024 that go to any flow, the others to the few; 0: all in order.
+    pub cold_share: u64,
+    /// Address of flow 0, in the byte order of the machine.
+    pub base: u64,
+    /// Where the flow's address is ORed in: into the last words of source and destination.
+    pub source: u64,
+    /// See `source`.
+    pub destination: u64,
+    /// Length of the packet.
+    pub len: u64,
+    /// Length of the outer header that the program under test adds; 0: none.
+    pub outer: u64,
+    /// How the packet begins.
+    pub header: [u8; HEADER],
+}

@@ -1,0 +1,21 @@
+//! Kernel programs that measure the data plane's: wrappers that make every run of
+//! `BPF_PROG_TEST_RUN` see a fresh packet, and floors to compare with.
+#![no_std]
+#![expect(unsafe_code, reason = "maps, helpers and packet memory are reached through raw pointers")]
+
+pub mod config;
+mod floor;
+mod packet;
+mod wrapper;
+
+/// No panic is left in a program that loads; the symbol must exist all the same.
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The licence that the kernel sees.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,98 @@
+//! The packets that are sent.
+use std::net::SocketAddr;
+
+use lvs_core::wire::Protocol;
+use lvs_lab::packet::{self, flags};
+
+use crate::{
+    place::{DIRECTOR_MAC, ROUTER_MAC},
+    wrapper::{Config, HEADER},
+};
+
+/// A frame, and where the flow's number goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    /// That of flow 0.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the flow's client is the destination.
+    pub(crate) to_client: bool,
+}
+
+/// What a segment does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Opens the connection.
+    Syn,
+    /// Belongs to it.
+    Ack,
+}
+
+/// Flows in order, or most packets from few of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// Flows; a power of two.
+    pub(crate) flows: u64,
+    /// So many get nine tenths of the packets.
+    pub(crate) hot: Option<u64>,
+}
+
+impl Frame {
+    /// A packet of flow 0, of the shortest Ethernet frame with IPv4.
+    pub(crate) fn new(protocol: Protocol, from: SocketAddr, to: SocketAddr, kind: Kind) -> Self {
+        let packet = match protocol {
+            Protocol::Tcp => {
+                let flags = if kind == Kind::Syn { flags::SYN } else { flags::ACK };
+                packet::tcp(from, to, flags, &[0x5a; 6])
+            }
+            Protocol::Udp => packet::udp(from, to, &[0x5a; 18]),
+        };
+        let bytes = packet::ethernet_ip(DIRECTOR_MAC, ROUTER_MAC, &packet);
+        Self { bytes, to_client: false }
+    }
+
+    /// An ARP request for the director's address.
+    pub(crate) fn arp() -> Self {
+        let body = [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2, 192, 0, 2, 2, 0, 0, 0, 0, 0, 0];
+        let body = [&body[..], &[192, 0, 2, 1], &[0; 18]].concat();
+        Self { bytes: packet::ethernet([0xff; 6], ROUTER_MAC, 0x0806, &body), to_client: false }
+    }
+
+    /// IP version; 4 for what is not IP.
+    pub(crate) fn version(&self) -> u8 {
+        if self.bytes.get(12..14) == Some(&[0x86, 0xdd]) { 6 } else { 4 }
+    }
+
+    /// Where the last four bytes of the client's address are.
+    fn client_at(&self) -> usize {
+        match (self.version(), self.to_client) {
+            (4, false) => 26,
+            (4, true) => 30,
+            (_, false) => 34,
+            (_, true) => 50,
+        }
+    }
+
+    /// Has the wrapper send this packet with the client's address that of `base` and above, and
+    /// take off again as much as the program under test adds.
+    pub(crate) fn config(&self, base: u32, order: Order, outer: u8) -> Config {
+        let mut header = [0; HEADER];
+        header.iter_mut().zip(&self.bytes).for_each(|(to, from)| *to = *from);
+        let at = self.client_at();
+        header.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0);
+        let all = u64::from(u32::MAX);
+        Config {
+            next: 0,
+            mask: order.flows - 1,
+            // Far from the flow before, and from all its neighbours.
+            stride: if order.flows > 1 << 30 { 1 } else { 0x9e37_79b1 },
+            hot_mask: order.hot.map_or(0, |hot| hot - 1),
+            cold_share: if order.hot.is_some() { 102 } else { 0 },
+            base: base.into(),
+            source: if self.to_client { 0 } else { all },
+            destination: if self.to_client { all } else { 0 },
+            len: self.bytes.len() as u64,
+            outer: outer.into(),
+            header,
+        }
+    }
+}

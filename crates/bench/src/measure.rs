@@ -1,0 +1,262 @@
+//! Prepares all scenarios, then measures them in turns.
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result, ensure};
+use lvs_core::{tables::Event, wire::Protocol};
+use lvs_dataplane::Filter;
+
+use crate::{
+    check,
+    frame::{Frame, Kind, Order},
+    place::{self, Place},
+    scenario::{Scenario, Service, Subject, Traffic},
+    table::{Located, Tables, port},
+    wrapper::{Floors, Wrapper},
+};
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Times that each scenario is measured.
+    pub(crate) rounds: usize,
+    /// Packets each time.
+    pub(crate) packets: u32,
+}
+
+/// A scenario and what was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) scenario: Scenario,
+    /// Nanoseconds per packet in each round.
+    pub(crate) nanos: Vec<u32>,
+    /// Flows that found no room in the table.
+    pub(crate) without_entry: u64,
+}
+
+/// The client of flow 0.
+const CLIENT: u32 = 0x1000_0000;
+/// All addresses from the first client on.
+const ENDLESS: Order = Order { flows: 1 << 32, hot: None };
+const ONE: Order = Order { flows: 1, hot: None };
+
+struct Case {
+    outcome: Outcome,
+    located: Option<Located>,
+    wrapper: Wrapper,
+}
+
+/// Measures everything.
+pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Result<Vec<Outcome>> {
+    let floors = Floors::load()?;
+    let mut tables = Tables::default();
+    let located = scenarios.iter().map(|scenario| match scenario.subject {
+        Subject::Floor | Subject::Practical => Ok(None),
+        Subject::Lvs(traffic) => tables.locate(traffic).map(Some),
+    });
+    let located: Vec<Option<Located>> = located.collect::<Result<_>>()?;
+    tables.apply(place)?;
+    let mut cases = Vec::new();
+    for (scenario, located) in scenarios.into_iter().zip(located) {
+        let name = scenario.name.clone();
+        progress(&format!("prepare: {name}"));
+        let case = prepare(place, &floors, &tables, scenario, located).context(name)?;
+        cases.push(case);
+    }
+    for round in 1..=effort.rounds {
+        progress(&format!("round {round} of {}", effort.rounds));
+        for case in &mut cases {
+            case.measure(&mut tables, effort.packets)
+                .with_context(|| case.outcome.scenario.name.clone())?;
+        }
+    }
+    progress("");
+    Ok(cases.into_iter().map(|case| case.outcome).collect())
+}
+
+/// Says what is under way, where a person may be looking.
+fn progress(what: &str) {
+    let mut out = io::stderr().lock();
+    if io::IsTerminal::is_terminal(&out) {
+        // Nobody to tell when even this fails.
+        drop(write!(out, "\r\x1b[K{what}").and_then(|()| out.flush()));
+    }
+}
+
+fn prepare(
+    place: &Place,
+    floors: &Floors,
+    tables: &Tables,
+    scenario: Scenario,
+    located: Option<Located>,
+) -> Result<Case> {
+    let program = match (scenario.subject, located) {
+        (Subject::Lvs(_), Some(located)) => tables.get(located.table)?.dataplane.program()?,
+        (Subject::Practical, _) if scenario.version == 6 => floors.program("practical_v6")?,
+        (Subject::Practical, _) => floors.program("practical_v4")?,
+        _ => floors.program("floor")?,
+    };
+    let number = located.map_or(0, |located| located.service);
+    let (frame, order) = packets(&scenario, number);
+    let mut wrapper = Wrapper::new(program, frame.clone(), place.interface)?;
+    let mut without_entry = 0;
+    if let (
+        Subject::Lvs(Traffic::Known(service, order) | Traffic::Reply(service, order)),
+        Some(located),
+    ) = (scenario.subject, located)
+    {
+        without_entry = connect(tables, &mut wrapper, located, &service, order, scenario.outer())?;
+    }
+    let client = client_number(&scenario.subject);
+    wrapper.configure(frame.clone(), frame.config(client, order, scenario.outer()))?;
+    let run = wrapper.run(1)?;
+    check::outcome(&scenario.subject, number, &frame.bytes, run.verdict, &run.bytes)?;
+    let outcome = Outcome { scenario, nanos: Vec::new(), without_entry };
+    Ok(Case { outcome, located, wrapper })
+}
+
+/// The client of flow 0: those of floods lie apart from all others.
+fn client_number(subject: &Subject) -> u32 {
+    match subject {
+        Subject::Lvs(Traffic::New(_) | Traffic::Flood(_)) => CLIENT + (1 << 24),
+        _ => CLIENT,
+    }
+}
+
+/// The packets of a scenario.
+fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
+    let version = scenario.version;
+    let client = place::client(version, client_number(&scenario.subject));
+    let to = place::virtual_address(version, number);
+    match scenario.subject {
+        Subject::Floor | Subject::Practical => {
+            let order = Order { flows: 1 << 10, hot: None };
+            (Frame::new(Protocol::Tcp, client, to, Kind::Ack), order)
+        }
+        Subject::Lvs(Traffic::Known(service, order)) => {
+            (Frame::new(service.protocol, client, to, Kind::Ack), order)
+        }
+        Subject::Lvs(Traffic::Reply(service, order)) => {
+            let server = place::server(version, number, 0, port(service.method));
+            let frame = Frame::new(service.protocol, server, client, Kind::Ack);
+            (Frame { to_client: true, ..frame }, order)
+        }
+        Subject::Lvs(Traffic::New(service) | Traffic::Flood(service)) => {
+            (Frame::new(service.protocol, client, to, Kind::Syn), ENDLESS)
+        }
+        Subject::Lvs(Traffic::Foreign) => {
+            let to = ([198, 51, 100, 9], 80).into();
+            (Frame::new(Protocol::Tcp, client, to, Kind::Ack), Order { flows: 1 << 10, hot: None })
+        }
+        Subject::Lvs(Traffic::Arp) => (Frame::arp(), ONE),
+    }
+}
+
+/// Has every flow connect; returns how many are not in the table afterwards.
+fn connect(
+    tables: &Tables,
+    wrapper: &mut Wrapper,
+    located: Located,
+    service: &Service,
+    order: Order,
+    outer: u8,
+) -> Result<u64> {
+    let (client, to) = (
+        place::client(service.version, CLIENT),
+        place::virtual_address(service.version, located.service),
+    );
+    let order = Order { hot: None, ..order };
+    let kinds: &[Kind] = match service.protocol {
+        Protocol::Tcp => &[Kind::Syn, Kind::Ack],
+        Protocol::Udp => &[Kind::Ack],
+    };
+    for kind in kinds {
+        let frame = Frame::new(service.protocol, client, to, *kind);
+        wrapper.configure(frame.clone(), frame.config(CLIENT, order, outer))?;
+        wrapper.run(u32::try_from(order.flows)?)?;
+    }
+    let connections = tables.get(located.table)?.connections(service, located.service);
+    ensure!(connections <= order.flows, "{connections} connections of {} flows", order.flows);
+    ensure!(connections * 100 >= order.flows * 99, "only {connections} of {} flows", order.flows);
+    Ok(order.flows - connections)
+}
+
+impl Case {
+    fn measure(&mut self, tables: &mut Tables, packets: u32) -> Result<()> {
+        let Some(located) = self.located else {
+            self.wrapper.run(10_000)?;
+            self.outcome.nanos.push(self.wrapper.run(packets)?.nanos);
+            return Ok(());
+        };
+        let Subject::Lvs(traffic) = self.outcome.scenario.subject else { return Ok(()) };
+        match traffic {
+            Traffic::New(_) => {
+                tables.get_mut(located.table)?.dataplane.flush(Filter::default());
+            }
+            Traffic::Flood(_) => self.fill(tables, located)?,
+            Traffic::Known(..) | Traffic::Reply(..) | Traffic::Foreign | Traffic::Arp => {}
+        }
+        let table = tables.get(located.table)?;
+        let event = event(traffic);
+        let warm = warm_up(traffic);
+        let before = table.counted(event);
+        self.wrapper.run(warm)?;
+        let run = self.wrapper.run(packets)?;
+        let counted = table.counted(event) - before;
+        let sent = u64::from(warm) + u64::from(packets);
+        // A flow without an entry comes at most once in a permutation's round.
+        let rounds = sent.div_ceil(flows(traffic)) + 1;
+        let missing = self.outcome.without_entry * rounds;
+        ensure!(
+            counted <= sent && counted + missing >= sent,
+            "{counted} packets of {sent} were counted as {}",
+            event.name()
+        );
+        self.outcome.nanos.push(run.nanos);
+        Ok(())
+    }
+
+    /// Opens connections until each takes the place of another.
+    fn fill(&self, tables: &Tables, located: Located) -> Result<()> {
+        const STEP: u32 = 50_000;
+        const MOST: u32 = 1000;
+        let table = tables.get(located.table)?;
+        let full = || table.counted(Event::Displaced) + table.counted(Event::TableFull);
+        for _ in 0..MOST {
+            let before = full();
+            self.wrapper.run(STEP)?;
+            if (full() - before) * 100 >= u64::from(STEP) * 98 {
+                return Ok(());
+            }
+        }
+        Err(anyhow::anyhow!("the table does not become full"))
+    }
+}
+
+/// What each packet counts as.
+fn event(traffic: Traffic) -> Event {
+    match traffic {
+        Traffic::Known(..) => Event::Known,
+        Traffic::Reply(..) => Event::Reply,
+        Traffic::New(_) | Traffic::Flood(_) => Event::New,
+        Traffic::Foreign => Event::NotOurs,
+        Traffic::Arp => Event::NotIp,
+    }
+}
+
+/// Distinct flows.
+fn flows(traffic: Traffic) -> u64 {
+    match traffic {
+        Traffic::Known(_, order) | Traffic::Reply(_, order) => order.flows,
+        Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 1 << 32,
+    }
+}
+
+/// Packets before those that are measured: what a cache can hold, it holds then.
+fn warm_up(traffic: Traffic) -> u32 {
+    match traffic {
+        Traffic::Known(_, order) | Traffic::Reply(_, order) => {
+            u32::try_from(order.flows.clamp(10_000, 1 << 17)).unwrap_or(1 << 17)
+        }
+        Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 10_000,
+    }
+}

@@ -1,0 +1,160 @@
+//! The figures, and how they compare.
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::{
+    measure::{Effort, Outcome},
+    scenario::{Subject, Target},
+};
+
+/// The whole result.
+pub(crate) struct Report {
+    effort: Effort,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One scenario.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) nanos: Spread,
+    /// Median, as a multiple of F's and P's for the same IP version.
+    pub(crate) to_floor: f64,
+    pub(crate) to_practical: f64,
+    /// Likewise of the fastest rounds: steadier where others use the machine.
+    best_to_floor: f64,
+    best_to_practical: f64,
+    pub(crate) target: Option<Target>,
+    without_entry: u64,
+}
+
+/// Nanoseconds per packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: u32,
+    pub(crate) least: u32,
+    pub(crate) most: u32,
+}
+
+impl Spread {
+    fn of(nanos: &[u32]) -> Option<Self> {
+        let mut sorted = nanos.to_vec();
+        sorted.sort_unstable();
+        let median = *sorted.get(sorted.len() / 2)?;
+        Some(Self { median, least: *sorted.first()?, most: *sorted.last()? })
+    }
+}
+
+impl Row {
+    /// Whether the target is met; `None`: there is none.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        Some(match self.target? {
+            Target::Floor(most) => self.to_floor <= most,
+            Target::Practical(most) => self.to_practical <= most,
+        })
+    }
+}
+
+impl Report {
+    pub(crate) fn new(effort: Effort, outcomes: Vec<Outcome>) -> Result<Self> {
+        let floor = |subject: Subject, version: u8| {
+            let is = |outcome: &&Outcome| {
+                outcome.scenario.subject == subject && outcome.scenario.version == version
+            };
+            outcomes.iter().find(is).and_then(|outcome| Spread::of(&outcome.nanos))
+        };
+        let rows = outcomes.iter().map(|outcome| {
+            let version = outcome.scenario.version;
+            let nanos = Spread::of(&outcome.nanos)?;
+            let (f, p) = (floor(Subject::Floor, version)?, floor(Subject::Practical, version)?);
+            let ratio = |nanos: u32, floor: u32| f64::from(nanos) / f64::from(floor.max(1));
+            Some(Row {
+                name: outcome.scenario.name.clone(),
+                nanos,
+                to_floor: ratio(nanos.median, f.median),
+                to_practical: ratio(nanos.median, p.median),
+                best_to_floor: ratio(nanos.least, f.least),
+                best_to_practical: ratio(nanos.least, p.least),
+                target: outcome.scenario.target,
+                without_entry: outcome.without_entry,
+            })
+        });
+        let rows = rows.collect::<Option<_>>().context("something was not measured")?;
+        Ok(Self { effort, rows })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let mut text = format!(
+            "ns per packet: median, least and most of {} rounds of {} packets each\n\
+             F, P: multiples of the medians; F', P': of the least; of the same IP version\n\n\
+             {:width$}  {:>6} {:>6} {:>6}  {:>5} {:>5}  {:>5} {:>5}  {:>8}\n",
+            self.effort.rounds,
+            self.effort.packets,
+            "scenario",
+            "ns",
+            "least",
+            "most",
+            "F",
+            "P",
+            "F'",
+            "P'",
+            "target"
+        );
+        for row in &self.rows {
+            let target = match row.target {
+                Some(Target::Floor(most)) => format!("{most:.1} F"),
+                Some(Target::Practical(most)) => format!("{most:.1} P"),
+                None => String::new(),
+            };
+            let met = row.is_met().map_or("", |met| if met { "ok" } else { "over" });
+            let mut line = format!(
+                "{:width$}  {:>6} {:>6} {:>6}  {:>5.2} {:>5.2}  {:>5.2} {:>5.2}  {target:>8} {met}",
+                row.name,
+                row.nanos.median,
+                row.nanos.least,
+                row.nanos.most,
+                row.to_floor,
+                row.to_practical,
+                row.best_to_floor,
+                row.best_to_practical,
+            );
+            if row.without_entry != 0 {
+                line += &format!("  {} flows without an entry", row.without_entry);
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        text
+    }
+
+    pub(crate) fn json(&self) -> Result<String> {
+        let rows = self.rows.iter().map(|row| {
+            let target = row.target.map(|target| match target {
+                Target::Floor(most) => json!({ "of": "F", "most": most }),
+                Target::Practical(most) => json!({ "of": "P", "most": most }),
+            });
+            json!({
+                "scenario": row.name,
+                "nanoseconds": {
+                    "median": row.nanos.median,
+                    "least": row.nanos.least,
+                    "most": row.nanos.most,
+                },
+                "to_floor": row.to_floor,
+                "to_practical_floor": row.to_practical,
+                "least_to_floor": row.best_to_floor,
+                "least_to_practical_floor": row.best_to_practical,
+                "flows_without_entry": row.without_entry,
+                "target": target,
+                "met": row.is_met(),
+            })
+        });
+        let rows: Vec<_> = rows.collect();
+        let all = json!({
+            "rounds": self.effort.rounds,
+            "packets": self.effort.packets,
+            "scenarios": rows,
+        });
+        Ok(serde_json::to_string_pretty(&all)? + "\n")
+    }
+}

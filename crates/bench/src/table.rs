@@ -1,0 +1,157 @@
+//! Data planes with their services, shared by scenarios that do not disturb each other.
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lvs_core::tables::Event;
+use lvs_dataplane::{Capacity, Dataplane, Filter};
+use lvs_model::{
+    desired::{Method, OnFailure, ServiceKey, Stray, Timeouts},
+    plan::{Admission, Plan, PlannedServer, PlannedService},
+};
+
+use crate::{
+    place::{self, Place},
+    scenario::{Service, Traffic},
+};
+
+/// Flows from which on a scenario has a table of its own.
+const MANY: u64 = 1 << 18;
+
+/// Which scenarios share a data plane.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// Those with few flows; all their services are in it.
+    Few,
+    /// Those with this service and so many flows.
+    Own(Service, u64),
+    /// Those that fill it with this service's connections.
+    Filled(Service, bool),
+}
+
+/// A data plane.
+pub(crate) struct Table {
+    share: Share,
+    services: Vec<(Service, u64)>,
+    pub(crate) dataplane: Dataplane,
+}
+
+/// A service in a data plane.
+#[derive(Clone, Copy)]
+pub(crate) struct Located {
+    /// Which data plane.
+    pub(crate) table: usize,
+    /// Number of the service there.
+    pub(crate) service: u8,
+}
+
+/// All data planes.
+#[derive(Default)]
+pub(crate) struct Tables(Vec<Table>);
+
+impl Tables {
+    /// Makes room for a scenario.
+    pub(crate) fn locate(&mut self, traffic: Traffic) -> Result<Located> {
+        let (share, service) = match traffic {
+            Traffic::Known(service, order) | Traffic::Reply(service, order) => {
+                let own = order.flows >= MANY;
+                let share = if own { Share::Own(service, order.flows) } else { Share::Few };
+                (share, Some((service, order.flows)))
+            }
+            Traffic::New(service) => (Share::Filled(service, false), Some((service, 0))),
+            Traffic::Flood(service) => (Share::Filled(service, true), Some((service, 0))),
+            Traffic::Foreign | Traffic::Arp => (Share::Few, None),
+        };
+        let found = self.0.iter().position(|table| table.share == share);
+        let table = match found {
+            Some(table) => table,
+            None => {
+                let connections = match share {
+                    // Half full, as an operator would have it.
+                    Share::Own(_, flows) => 2 * u32::try_from(flows)?,
+                    Share::Few | Share::Filled(..) => Capacity::default().connections,
+                };
+                let capacity = Capacity { connections, services: 64, servers: 1024 };
+                let dataplane = Dataplane::load_detached(capacity)?;
+                self.0.push(Table { share, services: Vec::new(), dataplane });
+                self.0.len() - 1
+            }
+        };
+        let entry = self.get_mut(table)?;
+        let service = service.map_or(0, |service| {
+            let found = entry.services.iter().position(|known| *known == service);
+            found.unwrap_or_else(|| {
+                entry.services.push(service);
+                entry.services.len() - 1
+            })
+        });
+        Ok(Located { table, service: u8::try_from(service)? })
+    }
+
+    /// Puts all services into their data planes.
+    pub(crate) fn apply(&mut self, place: &Place) -> Result<()> {
+        for table in &mut self.0 {
+            let services = table.services.iter().zip(0..);
+            let mut services: Vec<_> =
+                services.map(|((service, _), number)| planned(place, service, number)).collect();
+            services.sort_by_key(|service| service.key);
+            table.dataplane.apply(&Plan { services })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, table: usize) -> Result<&Table> {
+        self.0.get(table).context("a table that was never made")
+    }
+
+    pub(crate) fn get_mut(&mut self, table: usize) -> Result<&mut Table> {
+        self.0.get_mut(table).context("a table that was never made")
+    }
+}
+
+impl Table {
+    /// How often an event was counted.
+    pub(crate) fn counted(&self, event: Event) -> u64 {
+        let counters = self.dataplane.counters();
+        counters.events.iter().find(|(known, _)| *known == event).map_or(0, |(_, count)| *count)
+    }
+
+    /// Connections of a service.
+    pub(crate) fn connections(&self, service: &Service, number: u8) -> u64 {
+        let filter = Filter {
+            protocol: Some(service.protocol),
+            virtual_address: Some(place::virtual_address(service.version, number)),
+            ..Filter::default()
+        };
+        self.dataplane.count(filter)
+    }
+}
+
+/// Port of real servers.
+pub(crate) fn port(method: Method) -> u16 {
+    if method == Method::Nat { 8080 } else { 80 }
+}
+
+fn planned(place: &Place, service: &Service, number: u8) -> PlannedService {
+    let Service { method, protocol, scheduler, version, servers } = *service;
+    // Nothing expires while it is measured.
+    let long = Duration::from_hours(24);
+    let server = |server| {
+        let address = place::server(version, number, server, port(method));
+        PlannedServer {
+            address,
+            weight: 1,
+            method,
+            admission: Admission::Open,
+            hop: Some(place.hop(address.ip())),
+        }
+    };
+    PlannedService {
+        key: ServiceKey { protocol, address: place::virtual_address(version, number) },
+        scheduler,
+        scheduler_flags: Default::default(),
+        stray: Stray::Stack,
+        on_failure: OnFailure::Keep,
+        timeouts: Timeouts { established: long, fin: long, udp: long },
+        servers: (0..servers).map(server).collect(),
+    }
+}
