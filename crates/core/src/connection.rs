@@ -340,10 +340,15 @@ pub fn insert_into<'t, S: Slot + 't>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// Puts the connection into an empty or expired slot: of several, the one longest out of use.
+/// Puts the connection into an empty or expired slot: of several, the one that still has its name,
+/// else the one longest out of use. A name must not stand in two slots of a set, since only the
+/// first of them is looked at.
 #[inline(always)]
 fn place<S: Slot>(tables: &impl Tables, set: &Set<S>, key: &S::Key, new: Word, now: Ticks) -> bool {
-    let chosen = soonest(tables, set, |word| word.age_order(now));
+    let chosen = soonest(tables, set, |slot, word| {
+        let is_own = slot.holds(key) && word.expires().since(now) <= 0;
+        if is_own { 0 } else { word.age_order(now) }
+    });
     match set.slots.get(chosen.place) {
         Some(slot) if chosen.word.expires().since(now) <= 0 => {
             take(tables, slot, chosen.word, key, new, now)
@@ -361,7 +366,7 @@ fn displace<S: Slot>(
     new: Word,
     now: Ticks,
 ) -> bool {
-    let chosen = soonest(tables, set, |word| {
+    let chosen = soonest(tables, set, |_, word| {
         if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
     });
     match set.slots.get(chosen.place) {
@@ -380,10 +385,10 @@ struct Chosen {
 
 /// The slot with the smallest `order`.
 #[inline(always)]
-fn soonest<S: Slot>(tables: &impl Tables, set: &Set<S>, order: impl Fn(Word) -> u32) -> Chosen {
+fn soonest<S: Slot>(tables: &impl Tables, set: &Set<S>, order: impl Fn(&S, Word) -> u32) -> Chosen {
     let mut least = u64::MAX;
     for (number, slot) in (0..).zip(&set.slots) {
-        let candidate = u64::from(order(Word(slot.word().get()))) << 2 | number;
+        let candidate = u64::from(order(slot, Word(slot.word().get()))) << 2 | number;
         least = least.min(candidate);
     }
     let place = tables.forget(least as usize & 3, 3);
