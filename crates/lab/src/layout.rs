@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     lab::Lab,
     namespace::Namespace,
-    topology::{Family, Method, Network, Node, Port, Role, Route, Topology, switch_port},
+    topology::{Family, Machines, Method, Network, Node, Port, Role, Route, Topology, switch_port},
 };
 
 /// Number of the (first) virtual address: 10.0.0.100 and `fd00::100`.
@@ -176,8 +176,8 @@ impl Layout {
     /// Brings it up. The site must not outlive the lab: its namespaces go with the lab.
     pub fn bring_up(&self, lab: &Lab) -> Result<Site> {
         let topology = self.topology()?;
-        let (namespaces, switch) = topology.bring_up(lab)?;
-        Ok(Site { topology, namespaces, switch })
+        let machines = topology.bring_up(lab)?;
+        Ok(Site { topology, machines })
     }
 }
 
@@ -193,8 +193,7 @@ fn default_via(network: &'static str, host: u8) -> Route {
 #[derive(Debug)]
 pub struct Site {
     topology: Topology,
-    namespaces: Vec<Namespace>,
-    switch: Namespace,
+    machines: Machines,
 }
 
 impl Site {
@@ -226,7 +225,7 @@ impl Site {
     /// The switch that all networks are on. Its interfaces see all that a machine sends and
     /// receives, also what XDP sends, which a capture on the machine itself does not see.
     pub fn switch(&self) -> &Namespace {
-        &self.switch
+        &self.machines.switch
     }
 
     /// The switch's interface that `eth<number>` of a machine is plugged into.
@@ -272,14 +271,14 @@ impl Site {
     }
 
     fn named(&self, name: &str) -> Result<(&Node, &Namespace)> {
-        let mut pairs = self.topology.nodes.iter().zip(&self.namespaces);
+        let mut pairs = self.topology.nodes.iter().zip(&self.machines.namespaces);
         pairs.find(|(node, _)| node.name == name).with_context(|| format!("no machine {name}"))
     }
 
     /// A table of machines, their namespaces and addresses, for people.
     pub fn describe(&self) -> Result<String> {
         let mut text = String::new();
-        for (node, namespace) in self.topology.nodes.iter().zip(&self.namespaces) {
+        for (node, namespace) in self.topology.nodes.iter().zip(&self.machines.namespaces) {
             write!(text, "{:<10} {:<28}", node.name, namespace.name())?;
             for (number, port) in node.ports.iter().enumerate() {
                 let v4 = self.topology.address(*port, Family::V4)?;
@@ -288,7 +287,7 @@ impl Site {
             }
             writeln!(text)?;
         }
-        writeln!(text, "{:<10} {:<28}", "switch", self.switch.name())?;
+        writeln!(text, "{:<10} {:<28}", "switch", self.machines.switch.name())?;
         let vips: Vec<String> = self.vips()?.iter().map(IpAddr::to_string).collect();
         writeln!(text, "virtual addresses: {}", vips.join(" "))?;
         Ok(text)

@@ -21,7 +21,8 @@ pub(crate) struct End<'a> {
 ///
 /// Three properties of veth matter to XDP. Checksums are computed by the sender, because nobody
 /// completes them on a frame that XDP sends on. GRO makes an end poll, without which frames that
-/// the other end sends by `XDP_TX` or redirects to it vanish. And an end with a native program needs
+/// are redirected to the other end vanish (those sent there by `XDP_TX` need more, a program on this
+/// end). And an end with a native program needs
 /// as many receive queues as the other has transmit queues: both have one.
 pub(crate) fn lay_cable(ends: [End<'_>; 2], mtu: u32) -> Result<()> {
     let [a, b] = ends;

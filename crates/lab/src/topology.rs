@@ -7,6 +7,7 @@ use crate::{
     lab::Lab,
     link::{self, End},
     namespace::{Namespace, address_command},
+    xdp::TestProgram,
 };
 
 /// IPv4 or IPv6.
@@ -153,18 +154,23 @@ impl Topology {
     }
 
     /// Brings it up: a namespace for each machine, in the order of the nodes, and one more that
-    /// switches all networks, which is returned last.
-    pub(crate) fn bring_up(&self, lab: &Lab) -> Result<(Vec<Namespace>, Namespace)> {
+    /// switches all networks.
+    pub(crate) fn bring_up(&self, lab: &Lab) -> Result<Machines> {
         let switch = lab.namespace("switch")?;
         self.set_up_switch(&switch)?;
-        let mut namespaces = Vec::new();
+        let (mut namespaces, mut receivers) = (Vec::new(), Vec::new());
         for node in &self.nodes {
             let namespace = lab.namespace(&node.name)?;
             set_parameters(&namespace, matches!(node.role, Role::Director | Role::Router))?;
             self.connect(node, &namespace, &switch)?;
+            if node.role == Role::Director {
+                for number in 0..node.ports.len() {
+                    receivers.push(TestProgram::pass(&switch, &switch_port(node, number))?);
+                }
+            }
             namespaces.push(namespace);
         }
-        Ok((namespaces, switch))
+        Ok(Machines { namespaces, switch, _receivers: receivers })
     }
 
     fn set_up_switch(&self, switch: &Namespace) -> Result<()> {
@@ -227,6 +233,18 @@ impl Topology {
         };
         Ok(format!("route add {to} via {}", self.address(route.via, family)?))
     }
+}
+
+/// What was brought up.
+#[derive(Debug)]
+pub(crate) struct Machines {
+    /// In the order of the nodes.
+    pub(crate) namespaces: Vec<Namespace>,
+    /// What all networks are on.
+    pub(crate) switch: Namespace,
+    /// Keep what the director sends by `XDP_TX` from waiting: a veth end with GRO alone polls for
+    /// it only when another frame comes, one with a program of its own does so at once.
+    pub(crate) _receivers: Vec<TestProgram>,
 }
 
 /// The interface of the switch that an interface of a machine is plugged into.
