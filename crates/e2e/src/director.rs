@@ -87,10 +87,10 @@ impl Director {
     pub fn text(&self, services: &[Service]) -> String {
         let services: String = services.iter().map(Service::to_string).collect();
         format!(
-            "[daemon]\ninterfaces = {:?}\nconnections = 65536\nsocket = {:?}\npin_dir = {:?}\n{services}",
+            "[daemon]\ninterfaces = {:?}\nconnections = 65536\nsocket = \"{}\"\npin_dir = \"{}\"\n{services}",
             self.interfaces,
-            self.socket(),
-            self.pins.path().join("lvs"),
+            self.socket().display(),
+            self.pins.path().join("lvs").display(),
         )
     }
 
@@ -178,14 +178,15 @@ impl Director {
     /// The state of a server in one word, as `lvs server list` tells it.
     pub fn state(&self, service: &str, server: SocketAddr) -> Result<String> {
         let row = self.server(service, server)?;
-        Ok(row["state"].as_str().context("a server has a state")?.to_owned())
+        Ok(row.text("state")?.to_owned())
     }
 
     /// A server, as `lvs -o json server list` tells it.
     pub fn server(&self, service: &str, server: SocketAddr) -> Result<Value> {
         let rows = self.json(&["server", "list", service])?;
         let rows = rows.as_array().context("a list of servers")?;
-        let row = rows.iter().find(|row| row["address"] == Value::from(server.to_string()));
+        let address = server.to_string();
+        let row = rows.iter().find(|row| row.text("address").is_ok_and(|text| text == address));
         row.cloned().with_context(|| format!("{service} has no server {server}"))
     }
 
@@ -211,11 +212,31 @@ impl Director {
         let all = || {
             let rows = self.json(&["server", "list"])?;
             let rows = rows.as_array().context("a list of servers")?;
-            match rows.iter().find(|row| row["state"] != state) {
+            match rows.iter().find(|row| row.text("state").is_ok_and(|text| text != state)) {
                 None => Ok(Some(())),
                 Some(row) => bail!("{row}"),
             }
         };
         wait_for(START, &format!("all servers are {state}"), all)
+    }
+}
+
+/// Fields of an answer in JSON.
+pub trait Fields {
+    /// A field that is a text.
+    fn text(&self, name: &str) -> Result<&str>;
+    /// A field that is a whole number.
+    fn number(&self, name: &str) -> Result<u64>;
+}
+
+impl Fields for Value {
+    fn text(&self, name: &str) -> Result<&str> {
+        let field = self.get(name).and_then(Value::as_str);
+        field.with_context(|| format!("no text named {name} in {self}"))
+    }
+
+    fn number(&self, name: &str) -> Result<u64> {
+        let field = self.get(name).and_then(Value::as_u64);
+        field.with_context(|| format!("no number named {name} in {self}"))
     }
 }

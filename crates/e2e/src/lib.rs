@@ -12,6 +12,6 @@ mod director;
 mod programs;
 mod service;
 
-pub use director::{Director, Output};
+pub use director::{Director, Fields, Output};
 pub use programs::Programs;
 pub use service::{Protocol, Service};

@@ -1,0 +1,89 @@
+//! What the laboratory needs of the machine: checked, installed where that is allowed, or named.
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use lvs_lab::{Lab, TestProgram, find_program};
+
+use crate::screen::Screen;
+
+/// Programs with the Debian packages that have them.
+const NEEDED: [(&str, &str); 1] = [("ip", "iproute2")];
+/// The oldest kernel that the data plane is made for.
+const KERNEL: (u32, u32) = (6, 1);
+
+/// Makes the machine ready, or tells what is missing and how to get it.
+pub(crate) fn prepare(screen: &mut Screen, command: &str) -> Result<()> {
+    check_root(command)?;
+    check_kernel()?;
+    for (program, package) in NEEDED {
+        if find_program(program).is_none() {
+            install(screen, program, package)?;
+        }
+    }
+    probe()
+}
+
+fn check_root(command: &str) -> Result<()> {
+    let owner = fs::metadata("/proc/self").context("read /proc")?.uid();
+    ensure!(
+        owner == 0,
+        "root is missing: network namespaces and programs in the kernel need it\n\
+         help: sudo -E env PATH=\"$PATH\" cargo xtask {command}"
+    );
+    Ok(())
+}
+
+fn check_kernel() -> Result<()> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("read /proc")?;
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (major, minor) = KERNEL;
+    ensure!(
+        version >= KERNEL,
+        "Linux {major}.{minor} or later is missing: this is {}",
+        release.trim()
+    );
+    Ok(())
+}
+
+fn install(screen: &mut Screen, program: &str, package: &str) -> Result<()> {
+    ensure!(
+        find_program("apt-get").is_some(),
+        "the program `{program}` is missing\nhelp: install the package that has it ({package} on Debian)"
+    );
+    screen.line(format_args!("`{program}` is missing: installing {package} with apt-get"));
+    let apt = |arguments: &[&str]| -> Result<bool> {
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        Ok(command.status().context("run apt-get")?.success())
+    };
+    let wanted = ["install", "--yes", "--no-install-recommends", package];
+    if apt(&wanted)? || (apt(&["update"])? && apt(&wanted)?) {
+        return Ok(());
+    }
+    bail!("apt-get cannot install {package}\nhelp: install it by hand; it has `{program}`")
+}
+
+/// Does once what everything else does often.
+fn probe() -> Result<()> {
+    let lab = Lab::new("lvsprobe")?;
+    let namespace = lab.namespace("probe").context(
+        "network namespaces are missing\nhelp: in a container, run it with --privileged",
+    )?;
+    namespace
+        .ip(&["link add veth0 type veth peer name veth1"])
+        .context("virtual Ethernet is missing\nhelp: modprobe veth")?;
+    drop(TestProgram::pass(&namespace, "veth0").context(
+        "the right to load XDP programs is missing\nhelp: the kernel needs CONFIG_BPF_SYSCALL; \
+         in a container, run it with --privileged",
+    )?);
+    drop(lab.bpffs().context(
+        "the right to mount a bpf filesystem is missing\nhelp: in a container, run it with \
+         --privileged",
+    )?);
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    jobs::{JOBS, Work},
+    screen::{Paint, Screen},
+    setup,
+    tests::Tests,
+};
+
+/// Runs every test: units, properties, the kernel program, the laboratory, end to end.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The last line is `N passed, N failed`. What cannot run here fails; nothing is left out."
+)]
+pub(crate) struct Test {}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<()> {
+        let Self {} = self;
+        let mut screen = Screen::new();
+        setup::prepare(&mut screen, "test")?;
+        let start = Instant::now();
+        let mut tests = Tests::build(&mut screen)?;
+        for job in JOBS {
+            if let Work::Tests(group) = job.work {
+                screen.line(screen.paint(Paint::Bold, job.what));
+                tests.run(&mut screen, group)?;
+            }
+        }
+        summary(&mut screen, &tests, start)
+    }
+}
+
+/// Tells how it went; failed tests are an error.
+pub(crate) fn summary(screen: &mut Screen, tests: &Tests, start: Instant) -> Result<()> {
+    let counts = tests.counts;
+    screen.line("");
+    for failure in &tests.failures {
+        screen.line(screen.paint(Paint::Bad, format_args!("failed: {failure}")));
+    }
+    if counts.ignored > 0 {
+        let text = format!("{} tests are marked as ignored and did not run", counts.ignored);
+        screen.line(screen.paint(Paint::Notable, text));
+    }
+    let minutes = start.elapsed().as_secs_f32() / 60.0;
+    screen.line(format_args!("took {minutes:.1} minutes"));
+    screen.line(format_args!("{} passed, {} failed", counts.passed, counts.failed));
+    ensure!(counts.failed == 0, "tests failed");
+    Ok(())
+}
