@@ -8,6 +8,7 @@
 
 mod cases;
 mod frame;
+mod golden;
 mod runner;
 mod scenario;
 mod verify;

@@ -21,7 +21,7 @@ use lvs_model::plan::Plan;
 use crate::{
     scenario::{Arrival, Check, Room, Scenario, Step},
     verify::verify,
-    world::{CLIENT_MAC, CLIENTS, CLIENTS_MAC, client},
+    world::{CLIENT_MAC, CLIENTS, CLIENTS_MAC, VERSIONS, client},
 };
 
 /// Numbers of the kernel's `XDP_DROP`, `XDP_PASS`, `XDP_TX` and `XDP_REDIRECT`.
@@ -61,9 +61,12 @@ pub(crate) fn capacity(room: Room) -> Capacity {
     Capacity { connections, services: 32, servers: 128 }
 }
 
-/// The only way that there is to clients: as the namespace of [`in_kernel`] has it.
+/// The only way that there is, to clients: as the namespace of [`in_kernel`] has it.
 pub(crate) fn route(_: u8, _: [u32; 4], destination: [u32; 4], len: u16) -> Option<Route> {
-    let known = [4, 6].into_iter().any(|version| words(client(version, 0).ip()) == destination);
+    let near = VERSIONS.iter().any(|version| words(client(*version, 0).ip()) == destination);
+    // Those of the recordings of IPVS.
+    let recorded = matches!(destination[0].to_ne_bytes(), [10, 0, 0, 2] | [10, 8, ..]);
+    let known = near || recorded;
     let macs = ethernet::macs(CLIENT_MAC, CLIENTS_MAC);
     (known && len <= 1500).then_some(Route { macs, interface: CLIENTS })
 }
@@ -98,6 +101,8 @@ pub(crate) fn in_kernel(act: impl FnOnce() + Send) {
             "link set s1 up".to_owned(),
             "address add 198.51.100.1/24 dev c0".to_owned(),
             "address add 2001:db8:1::1/64 dev c0 nodad".to_owned(),
+            format!("route add 10.0.0.2/32 via {v4}"),
+            format!("route add 10.8.0.0/16 via {v4}"),
             format!("neigh replace {v4} lladdr {neighbour} nud permanent dev c0"),
             format!("neigh replace {v6} lladdr {neighbour} nud permanent dev c0"),
         ])
@@ -292,7 +297,7 @@ impl Runner {
         let mut words = Vec::new();
         self.each_slot(|of, word| {
             if of == client {
-                words.push(Word(word.get()))
+                words.push(Word(word.get()));
             }
         });
         let [word] = words[..] else { panic!("{client} has {} connections", words.len()) };
