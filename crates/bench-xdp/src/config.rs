@@ -19,9 +19,9 @@ pub struct Config {
     pub cold_share: u64,
     /// Address of flow 0, in the byte order of the machine.
     pub base: u64,
-    /// Where the flow's address is ORed in: into the last words of source and destination.
+    /// The bits of the source's last word that are the flow's address; the header has zeros there.
     pub source: u64,
-    /// See `source`.
+    /// Likewise of the destination's.
     pub destination: u64,
     /// Length of the packet.
     pub len: u64,

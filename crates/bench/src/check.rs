@@ -17,7 +17,7 @@ const TX: u32 = 3;
 
 /// Judges what became of `sent`, a packet of flow 0 of the service with this number.
 pub(crate) fn outcome(
-    subject: &Subject,
+    subject: Subject,
     number: u8,
     sent: &[u8],
     verdict: u32,
@@ -51,7 +51,7 @@ fn parse(frame: &[u8]) -> Result<Parsed<'_>> {
     packet::parse(frame).with_context(|| format!("no whole packet: {frame:02x?}"))
 }
 
-fn forwarded(service: &Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
+fn forwarded(service: Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
     let (before, after) = (parse(sent)?, parse(got)?);
     checksum(got)?;
     let (Some(sent), Some(outer), Some(inner)) = (before.inner(), after.outer(), after.inner())
@@ -86,7 +86,7 @@ fn forwarded(service: &Service, number: u8, sent: &[u8], got: &[u8]) -> Result<(
     Ok(())
 }
 
-fn reply(service: &Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
+fn reply(service: Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
     let (before, after) = (parse(sent)?, parse(got)?);
     checksum(got)?;
     let from = virtual_address(service.version, number);
@@ -120,8 +120,7 @@ fn checksum(frame: &[u8]) -> Result<()> {
             ensure!(sum == 0xffff, "the header's checksum is wrong: {header:02x?}");
         }
         if matches!(ip.protocol, protocol::TCP | protocol::UDP) {
-            let sum =
-                packet::transport_checksum(ip.source, ip.destination, ip.protocol, payload);
+            let sum = packet::transport_checksum(ip.source, ip.destination, ip.protocol, payload);
             ensure!(sum == 0, "the transport's checksum is wrong: {payload:02x?}");
             break;
         }

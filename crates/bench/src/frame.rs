@@ -14,8 +14,16 @@ use crate::{
 pub(crate) struct Frame {
     /// That of flow 0.
     pub(crate) bytes: Vec<u8>,
-    /// Whether the flow's client is the destination.
-    pub(crate) to_client: bool,
+    /// Where the flow's client is named.
+    pub(crate) client: Client,
+}
+
+/// Where a packet names the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    Source,
+    Destination,
+    Nowhere,
 }
 
 /// What a segment does.
@@ -47,14 +55,15 @@ impl Frame {
             Protocol::Udp => packet::udp(from, to, &[0x5a; 18]),
         };
         let bytes = packet::ethernet_ip(DIRECTOR_MAC, ROUTER_MAC, &packet);
-        Self { bytes, to_client: false }
+        Self { bytes, client: Client::Source }
     }
 
     /// An ARP request for the director's address.
     pub(crate) fn arp() -> Self {
         let body = [0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2, 192, 0, 2, 2, 0, 0, 0, 0, 0, 0];
         let body = [&body[..], &[192, 0, 2, 1], &[0; 18]].concat();
-        Self { bytes: packet::ethernet([0xff; 6], ROUTER_MAC, 0x0806, &body), to_client: false }
+        let bytes = packet::ethernet([0xff; 6], ROUTER_MAC, 0x0806, &body);
+        Self { bytes, client: Client::Nowhere }
     }
 
     /// IP version; 4 for what is not IP.
@@ -63,23 +72,25 @@ impl Frame {
     }
 
     /// Where the last four bytes of the client's address are.
-    fn client_at(&self) -> usize {
-        match (self.version(), self.to_client) {
-            (4, false) => 26,
-            (4, true) => 30,
-            (_, false) => 34,
-            (_, true) => 50,
+    fn client_at(&self) -> Option<usize> {
+        match (self.version(), self.client) {
+            (_, Client::Nowhere) => None,
+            (4, Client::Source) => Some(26),
+            (4, Client::Destination) => Some(30),
+            (_, Client::Source) => Some(34),
+            (_, Client::Destination) => Some(50),
         }
     }
 
     /// Has the wrapper send this packet with the client's address that of `base` and above, and
     /// take off again as much as the program under test adds.
-    pub(crate) fn config(&self, base: u32, order: Order, outer: u8) -> Config {
+    pub(crate) fn config(&self, base: u32, order: Order, outer: u16) -> Config {
         let mut header = [0; HEADER];
         header.iter_mut().zip(&self.bytes).for_each(|(to, from)| *to = *from);
-        let at = self.client_at();
-        header.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0);
-        let all = u64::from(u32::MAX);
+        if let Some(at) = self.client_at() {
+            header.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0);
+        }
+        let mask = |client| if self.client == client { u32::MAX.into() } else { 0 };
         Config {
             next: 0,
             mask: order.flows - 1,
@@ -88,8 +99,8 @@ impl Frame {
             hot_mask: order.hot.map_or(0, |hot| hot - 1),
             cold_share: if order.hot.is_some() { 102 } else { 0 },
             base: base.into(),
-            source: if self.to_client { 0 } else { all },
-            destination: if self.to_client { all } else { 0 },
+            source: mask(Client::Source),
+            destination: mask(Client::Destination),
             len: self.bytes.len() as u64,
             outer: outer.into(),
             header,

@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         let place = Place::new(&namespace)?;
         measure::run(&place, scenarios, effort)
     })?;
-    let report = report::Report::new(effort, results)?;
+    let report = report::Report::new(effort, &results)?;
     if let Some(file) = &arguments.plot {
         fs::write(file, plot::svg(&report)?)
             .with_context(|| format!("writing {}", file.display()))?;

@@ -7,7 +7,7 @@ use lvs_dataplane::Filter;
 
 use crate::{
     check,
-    frame::{Frame, Kind, Order},
+    frame::{Client, Frame, Kind, Order},
     place::{self, Place},
     scenario::{Scenario, Service, Subject, Traffic},
     table::{Located, Tables, port},
@@ -43,6 +43,8 @@ struct Case {
     outcome: Outcome,
     located: Option<Located>,
     wrapper: Wrapper,
+    /// Verdict on each packet, and its length then.
+    result: (u32, usize),
 }
 
 /// Measures everything.
@@ -104,28 +106,26 @@ fn prepare(
         Some(located),
     ) = (scenario.subject, located)
     {
-        without_entry = connect(tables, &mut wrapper, located, &service, order, scenario.outer())?;
+        without_entry = connect(tables, &mut wrapper, located, service, order, scenario.outer())?;
     }
-    let client = client_number(&scenario.subject);
+    let client = client_number(scenario.subject);
     wrapper.configure(frame.clone(), frame.config(client, order, scenario.outer()))?;
     let run = wrapper.run(1)?;
-    check::outcome(&scenario.subject, number, &frame.bytes, run.verdict, &run.bytes)?;
+    check::outcome(scenario.subject, number, &frame.bytes, run.verdict, &run.bytes)?;
     let outcome = Outcome { scenario, nanos: Vec::new(), without_entry };
-    Ok(Case { outcome, located, wrapper })
+    Ok(Case { outcome, located, wrapper, result: (run.verdict, run.bytes.len()) })
 }
 
 /// The client of flow 0: those of floods lie apart from all others.
-fn client_number(subject: &Subject) -> u32 {
-    match subject {
-        Subject::Lvs(Traffic::New(_) | Traffic::Flood(_)) => CLIENT + (1 << 24),
-        _ => CLIENT,
-    }
+fn client_number(subject: Subject) -> u32 {
+    let opens = matches!(subject, Subject::Lvs(Traffic::New(_) | Traffic::Flood(_)));
+    if opens { CLIENT + (1 << 24) } else { CLIENT }
 }
 
 /// The packets of a scenario.
 fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
     let version = scenario.version;
-    let client = place::client(version, client_number(&scenario.subject));
+    let client = place::client(version, client_number(scenario.subject));
     let to = place::virtual_address(version, number);
     match scenario.subject {
         Subject::Floor | Subject::Practical => {
@@ -138,7 +138,7 @@ fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
         Subject::Lvs(Traffic::Reply(service, order)) => {
             let server = place::server(version, number, 0, port(service.method));
             let frame = Frame::new(service.protocol, server, client, Kind::Ack);
-            (Frame { to_client: true, ..frame }, order)
+            (Frame { client: Client::Destination, ..frame }, order)
         }
         Subject::Lvs(Traffic::New(service) | Traffic::Flood(service)) => {
             (Frame::new(service.protocol, client, to, Kind::Syn), ENDLESS)
@@ -156,9 +156,9 @@ fn connect(
     tables: &Tables,
     wrapper: &mut Wrapper,
     located: Located,
-    service: &Service,
+    service: Service,
     order: Order,
-    outer: u8,
+    outer: u16,
 ) -> Result<u64> {
     let (client, to) = (
         place::client(service.version, CLIENT),
@@ -184,7 +184,7 @@ impl Case {
     fn measure(&mut self, tables: &mut Tables, packets: u32) -> Result<()> {
         let Some(located) = self.located else {
             self.wrapper.run(10_000)?;
-            self.outcome.nanos.push(self.wrapper.run(packets)?.nanos);
+            self.outcome.nanos.push(self.timed(packets)?);
             return Ok(());
         };
         let Subject::Lvs(traffic) = self.outcome.scenario.subject else { return Ok(()) };
@@ -200,7 +200,7 @@ impl Case {
         let warm = warm_up(traffic);
         let before = table.counted(event);
         self.wrapper.run(warm)?;
-        let run = self.wrapper.run(packets)?;
+        let nanos = self.timed(packets)?;
         let counted = table.counted(event) - before;
         let sent = u64::from(warm) + u64::from(packets);
         // A flow without an entry comes at most once in a permutation's round.
@@ -211,8 +211,16 @@ impl Case {
             "{counted} packets of {sent} were counted as {}",
             event.name()
         );
-        self.outcome.nanos.push(run.nanos);
+        self.outcome.nanos.push(nanos);
         Ok(())
+    }
+
+    /// Nanoseconds per packet, if the last one came out as the first one did.
+    fn timed(&self, packets: u32) -> Result<u32> {
+        let run = self.wrapper.run(packets)?;
+        let result = (run.verdict, run.bytes.len());
+        ensure!(result == self.result, "verdict and length became {result:?}");
+        Ok(run.nanos)
     }
 
     /// Opens connections until each takes the place of another.

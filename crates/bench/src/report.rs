@@ -52,10 +52,29 @@ impl Row {
             Target::Practical(most) => self.to_practical <= most,
         })
     }
+
+    fn line(&self, width: usize) -> String {
+        let target = match self.target {
+            Some(Target::Floor(most)) => format!("{most:.1} F"),
+            Some(Target::Practical(most)) => format!("{most:.1} P"),
+            None => String::new(),
+        };
+        let met = self.is_met().map_or("", |met| if met { "ok" } else { "over" });
+        let without = match self.without_entry {
+            0 => String::new(),
+            flows => format!("  {flows} flows without an entry"),
+        };
+        let Spread { median, least, most } = self.nanos;
+        format!(
+            "{:width$}  {median:>6} {least:>6} {most:>6}  {:>5.2} {:>5.2}  {:>5.2} {:>5.2}  \
+             {target:>8} {met}{without}",
+            self.name, self.to_floor, self.to_practical, self.best_to_floor, self.best_to_practical,
+        )
+    }
 }
 
 impl Report {
-    pub(crate) fn new(effort: Effort, outcomes: Vec<Outcome>) -> Result<Self> {
+    pub(crate) fn new(effort: Effort, outcomes: &[Outcome]) -> Result<Self> {
         let floor = |subject: Subject, version: u8| {
             let is = |outcome: &&Outcome| {
                 outcome.scenario.subject == subject && outcome.scenario.version == version
@@ -101,27 +120,7 @@ impl Report {
             "target"
         );
         for row in &self.rows {
-            let target = match row.target {
-                Some(Target::Floor(most)) => format!("{most:.1} F"),
-                Some(Target::Practical(most)) => format!("{most:.1} P"),
-                None => String::new(),
-            };
-            let met = row.is_met().map_or("", |met| if met { "ok" } else { "over" });
-            let mut line = format!(
-                "{:width$}  {:>6} {:>6} {:>6}  {:>5.2} {:>5.2}  {:>5.2} {:>5.2}  {target:>8} {met}",
-                row.name,
-                row.nanos.median,
-                row.nanos.least,
-                row.nanos.most,
-                row.to_floor,
-                row.to_practical,
-                row.best_to_floor,
-                row.best_to_practical,
-            );
-            if row.without_entry != 0 {
-                line += &format!("  {} flows without an entry", row.without_entry);
-            }
-            text += line.trim_end();
+            text += row.line(width).trim_end();
             text.push('\n');
         }
         text

@@ -62,7 +62,7 @@ pub(crate) struct Service {
 
 impl Scenario {
     /// Bytes that are added to each packet.
-    pub(crate) fn outer(&self) -> u8 {
+    pub(crate) fn outer(&self) -> u16 {
         let method = match self.subject {
             Subject::Floor | Subject::Lvs(Traffic::Foreign | Traffic::Arp) => return 0,
             Subject::Practical => Tunnel,
@@ -73,8 +73,7 @@ impl Scenario {
                 | Traffic::Flood(service),
             ) => service.method,
         };
-        // At most 40.
-        method.overhead(self.version) as u8
+        method.overhead(self.version)
     }
 }
 
@@ -90,6 +89,11 @@ use Target::{Floor, Practical};
 
 /// Rows that are always measured.
 pub(crate) const FLOORS: usize = 4;
+
+/// All flows get as many packets.
+const fn uniform(flows: u64) -> Order {
+    Order { flows, hot: None }
+}
 
 const KI: u64 = 1 << 10;
 const MI: u64 = 1 << 20;
@@ -113,18 +117,18 @@ const KNOWN: [(Method, Protocol, u8, Option<Target>); 12] = [
 /// Answers through NAT: protocol, IP version; each with 1 flow and 1 Ki.
 const REPLY: [(Protocol, u8); 4] = [(Tcp, 4), (Udp, 4), (Tcp, 6), (Udp, 6)];
 
-/// Method, protocol, IP version, flows, those that get most packets, target.
-const MANY: [(Method, Protocol, u8, u64, Option<u64>, Option<Target>); 10] = [
-    (Direct, Tcp, 4, 64 * KI, None, None),
-    (Tunnel, Tcp, 4, 64 * KI, None, None),
-    (Nat, Tcp, 4, 64 * KI, None, None),
-    (Tunnel, Tcp, 6, 64 * KI, None, None),
-    (Direct, Tcp, 4, MI, None, Some(Practical(4.6))),
-    (Tunnel, Tcp, 4, MI, None, Some(Practical(4.6))),
-    (Tunnel, Udp, 4, MI, None, Some(Practical(4.6))),
-    (Nat, Tcp, 4, MI, None, Some(Practical(4.6))),
-    (Tunnel, Tcp, 6, MI, None, Some(Practical(4.6))),
-    (Tunnel, Tcp, 4, MI, Some(4 * KI), None),
+/// Method, protocol, IP version, flows, target.
+const MANY: [(Method, Protocol, u8, Order, Option<Target>); 10] = [
+    (Direct, Tcp, 4, uniform(64 * KI), None),
+    (Tunnel, Tcp, 4, uniform(64 * KI), None),
+    (Nat, Tcp, 4, uniform(64 * KI), None),
+    (Tunnel, Tcp, 6, uniform(64 * KI), None),
+    (Direct, Tcp, 4, uniform(MI), Some(Practical(4.6))),
+    (Tunnel, Tcp, 4, uniform(MI), Some(Practical(4.6))),
+    (Tunnel, Udp, 4, uniform(MI), Some(Practical(4.6))),
+    (Nat, Tcp, 4, uniform(MI), Some(Practical(4.6))),
+    (Tunnel, Tcp, 6, uniform(MI), Some(Practical(4.6))),
+    (Tunnel, Tcp, 4, Order { flows: MI, hot: Some(4 * KI) }, None),
 ];
 
 /// A new flow with every packet: scheduler, IP version, whether the table is full.
@@ -163,7 +167,7 @@ fn row(name: String, version: u8, traffic: Traffic, target: Option<Target>) -> S
 }
 
 fn few() -> [(Order, &'static str); 2] {
-    [(Order { flows: 1, hot: None }, "1 flow"), (Order { flows: KI, hot: None }, "1 Ki")]
+    [(uniform(1), "1 flow"), (uniform(KI), "1 Ki")]
 }
 
 fn known() -> impl Iterator<Item = Scenario> {
@@ -188,21 +192,22 @@ fn replies() -> impl Iterator<Item = Scenario> {
 }
 
 fn many() -> impl Iterator<Item = Scenario> {
-    MANY.into_iter().map(|(method, protocol, version, flows, hot, target)| {
+    MANY.into_iter().map(|(method, protocol, version, order, target)| {
         let service = Service { method, protocol, scheduler: Rr, version, servers: 16 };
-        let order = if hot.is_some() { ", 90 % of 4 Ki" } else { "" };
-        let count = if flows == MI { "1 Mi" } else { "64 Ki" };
-        let name = format!("{} {} v{version}, {count}{order}", method.name(), word(protocol));
-        row(name, version, Traffic::Known(service, Order { flows, hot }), target)
+        let hot = if order.hot.is_some() { ", 90 % of 4 Ki" } else { "" };
+        let flows = if order.flows == MI { "1 Mi" } else { "64 Ki" };
+        let name = format!("{} {} v{version}, {flows}{hot}", method.name(), word(protocol));
+        row(name, version, Traffic::Known(service, order), target)
     })
 }
 
 fn new() -> impl Iterator<Item = Scenario> {
     NEW.into_iter().map(|(scheduler, version, full, target)| {
         let service = Service { method: Tunnel, protocol: Tcp, scheduler, version, servers: 16 };
-        let (traffic, full) = match full {
-            false => (Traffic::New(service), ""),
-            true => (Traffic::Flood(service), ", table full"),
+        let (traffic, full) = if full {
+            (Traffic::Flood(service), ", table full")
+        } else {
+            (Traffic::New(service), "")
         };
         let name = format!("new flow each, {} of 16, v{version}{full}", scheduler.name());
         row(name, version, traffic, target)

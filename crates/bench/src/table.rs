@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use lvs_core::tables::Event;
 use lvs_dataplane::{Capacity, Dataplane, Filter};
 use lvs_model::{
-    desired::{Method, OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{Method, OnFailure, SchedulerFlags, ServiceKey, Stray, Timeouts},
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
 
@@ -24,8 +24,10 @@ enum Share {
     Few,
     /// Those with this service and so many flows.
     Own(Service, u64),
-    /// Those that fill it with this service's connections.
-    Filled(Service, bool),
+    /// Those that need an empty one each time.
+    Emptied,
+    /// Those that need a full one.
+    Filled,
 }
 
 /// A data plane.
@@ -57,25 +59,11 @@ impl Tables {
                 let share = if own { Share::Own(service, order.flows) } else { Share::Few };
                 (share, Some((service, order.flows)))
             }
-            Traffic::New(service) => (Share::Filled(service, false), Some((service, 0))),
-            Traffic::Flood(service) => (Share::Filled(service, true), Some((service, 0))),
+            Traffic::New(service) => (Share::Emptied, Some((service, 0))),
+            Traffic::Flood(service) => (Share::Filled, Some((service, 0))),
             Traffic::Foreign | Traffic::Arp => (Share::Few, None),
         };
-        let found = self.0.iter().position(|table| table.share == share);
-        let table = match found {
-            Some(table) => table,
-            None => {
-                let connections = match share {
-                    // Half full, as an operator would have it.
-                    Share::Own(_, flows) => 2 * u32::try_from(flows)?,
-                    Share::Few | Share::Filled(..) => Capacity::default().connections,
-                };
-                let capacity = Capacity { connections, services: 64, servers: 1024 };
-                let dataplane = Dataplane::load_detached(capacity)?;
-                self.0.push(Table { share, services: Vec::new(), dataplane });
-                self.0.len() - 1
-            }
-        };
+        let table = self.shared(share)?;
         let entry = self.get_mut(table)?;
         let service = service.map_or(0, |service| {
             let found = entry.services.iter().position(|known| *known == service);
@@ -87,12 +75,28 @@ impl Tables {
         Ok(Located { table, service: u8::try_from(service)? })
     }
 
+    /// The data plane of those who share it.
+    fn shared(&mut self, share: Share) -> Result<usize> {
+        if let Some(table) = self.0.iter().position(|table| table.share == share) {
+            return Ok(table);
+        }
+        let connections = match share {
+            // Half full, as an operator would have it.
+            Share::Own(_, flows) => 2 * u32::try_from(flows)?,
+            Share::Few | Share::Emptied | Share::Filled => Capacity::default().connections,
+        };
+        let capacity = Capacity { connections, services: 64, servers: 1024 };
+        let dataplane = Dataplane::load_detached(capacity)?;
+        self.0.push(Table { share, services: Vec::new(), dataplane });
+        Ok(self.0.len() - 1)
+    }
+
     /// Puts all services into their data planes.
     pub(crate) fn apply(&mut self, place: &Place) -> Result<()> {
         for table in &mut self.0 {
             let services = table.services.iter().zip(0..);
             let mut services: Vec<_> =
-                services.map(|((service, _), number)| planned(place, service, number)).collect();
+                services.map(|(&(service, _), number)| planned(place, service, number)).collect();
             services.sort_by_key(|service| service.key);
             table.dataplane.apply(&Plan { services })?;
         }
@@ -116,7 +120,7 @@ impl Table {
     }
 
     /// Connections of a service.
-    pub(crate) fn connections(&self, service: &Service, number: u8) -> u64 {
+    pub(crate) fn connections(&self, service: Service, number: u8) -> u64 {
         let filter = Filter {
             protocol: Some(service.protocol),
             virtual_address: Some(place::virtual_address(service.version, number)),
@@ -131,8 +135,8 @@ pub(crate) fn port(method: Method) -> u16 {
     if method == Method::Nat { 8080 } else { 80 }
 }
 
-fn planned(place: &Place, service: &Service, number: u8) -> PlannedService {
-    let Service { method, protocol, scheduler, version, servers } = *service;
+fn planned(place: &Place, service: Service, number: u8) -> PlannedService {
+    let Service { method, protocol, scheduler, version, servers } = service;
     // Nothing expires while it is measured.
     let long = Duration::from_hours(24);
     let server = |server| {
@@ -148,7 +152,7 @@ fn planned(place: &Place, service: &Service, number: u8) -> PlannedService {
     PlannedService {
         key: ServiceKey { protocol, address: place::virtual_address(version, number) },
         scheduler,
-        scheduler_flags: Default::default(),
+        scheduler_flags: SchedulerFlags::default(),
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts { established: long, fin: long, udp: long },
