@@ -74,10 +74,7 @@ impl Service {
     /// With an HTTP check every 200 ms: a dead server is out after the second failure.
     #[must_use]
     pub fn checked(self) -> Self {
-        self.line(
-            "check = { type = \"http\", path = \"/healthz\", interval = \"200ms\", \
-             timeout = \"500ms\" }",
-        )
+        self.line("check = { type = \"http\", path = \"/healthz\", interval = \"200ms\" }")
     }
 
     /// With a server.
