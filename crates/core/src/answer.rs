@@ -9,7 +9,7 @@ use crate::{
     wire::{
         Raw32,
         checksum::Sum,
-        ethernet::{Macs, swapped},
+        ethernet::{read_macs, swapped, write_macs},
         icmp::{self, Icmp},
         tcp::{self, Flags, Tcp},
     },
@@ -78,9 +78,9 @@ fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<()
         header.acknowledgement = next.into();
         header.flags = Flags::RST.and(Flags::ACK);
     }
-    let macs: Macs = *packet.view(0)?;
+    let macs = read_macs(packet)?;
     packet.resize(l3 + F::HEADER + tcp::LEN)?;
-    packet.put(0, swapped(macs))?;
+    write_macs(packet, swapped(macs))?;
     F::write(packet, l3, destination, source, crate::wire::Protocol::Tcp as u8, tcp::LEN as u16)?;
     packet.put(l3 + F::HEADER, header)?;
     let sum = pseudo_header::<F>(destination, source, crate::wire::Protocol::Tcp as u8, tcp::LEN);
@@ -102,7 +102,7 @@ fn write_error<F: Family>(
 ) -> Result<(), Truncated> {
     let room = F::HEADER + icmp::LEN;
     let embedded = (ip.l4() - ip.l3() + 8).min(EMBEDDED);
-    let macs: Macs = *packet.view(0)?;
+    let macs = read_macs(packet)?;
     prepend(packet, ip.l3(), room, swapped(macs), F::ETHERTYPE)?;
     packet.resize(ip.l3() + room + embedded)?;
     let len = icmp::LEN + embedded;

@@ -103,66 +103,77 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
     }
 }
 
-#[inline(never)]
+#[inline(always)]
 fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    let mut flow = Flow::<F>::blank();
-    if let Err(event) = F::read(packet, l3, true, &mut flow.ip) {
-        return Verdict::pass(event);
-    }
-    if flow.ip.protocol == F::ICMP {
-        return related::process(packet, tables, &flow.ip);
-    }
-    if let Err(event) = flow.read(packet) {
-        return Verdict::pass(event);
-    }
-    if let Some(service) = index::service(tables, &flow.destination()) {
-        return match known(packet, tables, &flow, service) {
-            Verdict::UNDECIDED => unknown(packet, tables, &flow, service),
-            verdict => verdict,
-        };
-    }
-    match answering(tables, &flow) {
-        Some(server) => forward::send_back(packet, tables, &flow, server),
-        None => Verdict::pass(Event::NotOurs),
+    match known::<F>(packet, tables, l3) {
+        Verdict::UNDECIDED => other::<F>(packet, tables, l3),
+        verdict => verdict,
     }
 }
 
-// Each step is a function of its own, called from the one above, never from another step: their
-// stacks do not add up, and 512 bytes are all there is.
+// What follows is called from the one above, never from another step: so their stacks do not add
+// up, and 512 bytes are all there is. It reads the packet anew, which costs less than to keep it.
 
-/// A packet of a client, if its connection is known and goes on.
+/// A packet of a client whose connection is known and goes on, as nearly all are, in one function:
+/// a call costs as much as the search for the connection. Also one that concerns no service.
 #[inline(never)]
-fn known<F: Family>(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    flow: &Flow<F>,
-    service: &Service,
-) -> Verdict {
+fn known<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+    let mut flow = Flow::<F>::blank();
+    if let Err(event) = flow.read(packet, l3) {
+        return if flow.ip.protocol == F::ICMP { Verdict::UNDECIDED } else { Verdict::pass(event) };
+    }
+    let Some(service) = index::service(tables, &flow.destination()) else {
+        return match index::server(tables, &flow.source()) {
+            Some(_) => Verdict::UNDECIDED,
+            None => Verdict::pass(Event::NotOurs),
+        };
+    };
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
-    let Some(found) = connection::find::<F>(tables, &name, tables.now()) else {
+    let now = tables.now();
+    let Some(found) = connection::find::<F>(tables, &name, now) else {
         return Verdict::UNDECIDED;
     };
     let Some(handle) = tables.handle(found.word.server()) else {
         return Verdict::drop(Event::Inconsistent);
     };
     let handle = Handle(handle.get());
-    match fate(flow, &found, handle.admission()) {
+    match fate(&flow, &found, handle.admission()) {
         Fate::Continues => {
             let Some(server) = tables.server(handle.record()) else {
                 return Verdict::drop(Event::Inconsistent);
             };
-            note(tables, flow, service, direction(server), &found);
-            count_in(tables, &found.word, flow, 0);
-            forward::send(packet, flow, server, Event::Known)
+            note(tables, &flow, service, direction(server), &found, now);
+            count_in(tables, &found.word, &flow, 0);
+            forward::send(packet, &flow, server, Event::Known)
         }
         Fate::IsReset => {
             found.end(tables);
-            answer::reset(packet, flow, Event::Reset)
+            answer::reset(packet, &flow, Event::Reset)
         }
         Fate::StartsAnew => {
             found.end(tables);
             Verdict::UNDECIDED
         }
+    }
+}
+
+/// Any other packet: of a new connection, of a server behind NAT, an ICMP message.
+#[inline(never)]
+fn other<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+    let mut flow = Flow::<F>::blank();
+    if let Err(event) = flow.read(packet, l3) {
+        return if flow.ip.protocol == F::ICMP {
+            related::process(packet, tables, &flow.ip)
+        } else {
+            Verdict::pass(event)
+        };
+    }
+    if let Some(service) = index::service(tables, &flow.destination()) {
+        return unknown(packet, tables, &flow, service);
+    }
+    match answering(tables, &flow) {
+        Some(server) => forward::send_back(packet, tables, &flow, server),
+        None => Verdict::pass(Event::NotOurs),
     }
 }
 
@@ -275,7 +286,8 @@ fn answering<'t, F: Family>(tables: &'t impl Tables, flow: &Flow<F>) -> Option<&
     };
     let (found, server) = related::nat_connection::<F, _>(tables, &ends)?;
     let record = tables.standing(server.service.into())?.record.get();
-    note(tables, flow, tables.service(record as u32)?, Direction::Server, &found);
+    let service = tables.service(record as u32)?;
+    note(tables, flow, service, Direction::Server, &found, tables.now());
     tables.count(found.word.server(), |counters| {
         counters.packets_out += 1;
         counters.bytes_out += u64::from(flow.ip.len);
@@ -291,9 +303,10 @@ fn note<F: Family>(
     service: &Service,
     direction: Direction,
     found: &Found<'_>,
+    now: Ticks,
 ) {
     let state = found.word.state().next(flow.protocol, flow.flags, direction);
-    found.note(tables, state, tables.now().after(timeout(service, state)));
+    found.note(tables, state, now.after(timeout(service, state)));
 }
 
 #[inline(always)]

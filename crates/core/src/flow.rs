@@ -40,12 +40,13 @@ impl<F: Family> Flow<F> {
         }
     }
 
-    /// Reads the transport header, after `self.ip`.
+    /// Reads the headers from `l3` on.
     ///
     /// # Errors
-    /// Why the packet cannot be balanced.
+    /// Why the packet cannot be balanced. If it is ICMP, `self.ip` is read all the same.
     #[inline(always)]
-    pub fn read(&mut self, packet: &impl Packet) -> Result<(), Event> {
+    pub fn read(&mut self, packet: &impl Packet, l3: usize) -> Result<(), Event> {
+        F::read(packet, l3, true, &mut self.ip)?;
         self.protocol = Protocol::from_number(self.ip.protocol).ok_or(Event::NotOurs)?;
         let len = match self.protocol {
             Protocol::Tcp => size_of::<Tcp>(),
@@ -77,9 +78,20 @@ impl<F: Family> Flow<F> {
     /// Where it goes.
     #[inline(always)]
     pub fn destination(&self) -> Endpoint {
+        self.endpoint(self.ip.destination, self.destination_port)
+    }
+
+    /// Where it comes from.
+    #[inline(always)]
+    pub fn source(&self) -> Endpoint {
+        self.endpoint(self.ip.source, self.source_port)
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, address: F::Address, port: u16) -> Endpoint {
         Endpoint {
-            address: F::words(self.ip.destination),
-            port: self.destination_port,
+            address: F::words(address),
+            port,
             protocol: self.ip.protocol,
             version: F::VERSION,
         }

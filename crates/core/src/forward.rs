@@ -64,11 +64,14 @@ pub fn send<F: Family>(
     if let Err(verdict) = admit(packet, &flow.ip, server) {
         return verdict;
     }
-    let done = F::decrement_ttl(packet, flow.ip.l3()).and_then(|()| match server.method {
+    if F::decrement_ttl(packet, flow.ip.l3()).is_err() {
+        return Verdict::drop(Event::NoRoom);
+    }
+    let done = match server.method {
         TUNNEL => tunnel::encapsulate(packet, &flow.ip, server),
         NAT => nat::to_server(packet, flow, server),
         _ => direct::readdress(packet, server.macs),
-    });
+    };
     leave(packet, done, server.interface, event)
 }
 
@@ -83,10 +86,13 @@ pub fn carry<F: Family>(
     if let Err(verdict) = admit(packet, ip, server) {
         return verdict;
     }
-    let done = F::decrement_ttl(packet, ip.l3()).and_then(|()| match server.method {
+    if F::decrement_ttl(packet, ip.l3()).is_err() {
+        return Verdict::drop(Event::NoRoom);
+    }
+    let done = match server.method {
         TUNNEL => tunnel::encapsulate(packet, ip, server),
         _ => direct::readdress(packet, server.macs),
-    });
+    };
     leave(packet, done, server.interface, event)
 }
 
@@ -186,7 +192,7 @@ pub(crate) fn prepend(
 ) -> Result<(), Truncated> {
     use crate::wire::{
         Be16, Raw32,
-        ethernet::{Ethernet, LEN, TAG},
+        ethernet::{LEN, TAG, write_macs},
     };
     let mut tags = [Raw32::new(0); 2];
     // The ethertypes of the tags move with their contents.
@@ -196,7 +202,8 @@ pub(crate) fn prepend(
         }
     }
     packet.grow_front(by as i32)?;
-    packet.put(0, Ethernet { macs, ethertype: ethertype.into() })?;
+    write_macs(packet, macs)?;
+    packet.put(LEN - 2, Be16::new(ethertype))?;
     for (number, tag) in tags.into_iter().enumerate() {
         if l3 > LEN + number * TAG {
             packet.put(LEN - 2 + number * TAG, tag)?;

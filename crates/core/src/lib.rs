@@ -5,6 +5,8 @@
 //! ([`tables::Tables`]). Start reading at [`director::process`].
 #![cfg_attr(not(test), no_std)]
 #![warn(missing_docs)]
+// Only the second way to build the kernel program has this target; see `shared::bpf`.
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), expect(internal_features))]
 #![expect(
     clippy::inline_always,
     reason = "a BPF function takes five words and returns one; what is not cold is one function"

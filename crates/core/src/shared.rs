@@ -1,10 +1,15 @@
 //! Words of memory that the kernel program and the daemon read and write at the same time.
 #![expect(unsafe_code, reason = "volatile access to the word inside an atomic")]
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed},
-};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+#[cfg(not(target_arch = "bpf"))]
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+#[cfg(target_arch = "bpf")]
+use bpf::{AtomicU32, AtomicU64};
+
+#[cfg(target_arch = "bpf")]
+mod bpf;
 
 macro_rules! shared {
     ($(#[$doc:meta])* $name:ident, $atomic:ident, $int:ident) => {

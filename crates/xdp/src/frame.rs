@@ -11,12 +11,16 @@ pub(crate) struct Frame {
     ctx: *mut xdp_md,
     start: usize,
     end: usize,
+    interface: u32,
 }
 
 impl Frame {
     #[inline(always)]
     pub(crate) fn new(ctx: &XdpContext) -> Self {
-        Self { ctx: ctx.ctx, start: ctx.data(), end: ctx.data_end() }
+        // Read here, though needed last: it takes three loads, one after the other.
+        // SAFETY: the kernel's context is valid while the program runs.
+        let interface = unsafe { (*ctx.ctx).ingress_ifindex };
+        Self { ctx: ctx.ctx, start: ctx.data(), end: ctx.data_end(), interface }
     }
 
     /// Reads the window anew: a helper moved it.
@@ -38,8 +42,7 @@ impl Frame {
 impl Packet for Frame {
     #[inline(always)]
     fn interface(&self) -> u32 {
-        // SAFETY: the kernel's context is valid while the program runs.
-        unsafe { (*self.ctx).ingress_ifindex }
+        self.interface
     }
 
     #[inline(always)]

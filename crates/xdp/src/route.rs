@@ -3,10 +3,7 @@ use aya_ebpf::{
     bindings::{bpf_fib_lookup as Parameters, xdp_md},
     helpers::bpf_fib_lookup,
 };
-use lvs_core::{
-    tables::Route,
-    wire::{Raw32, ethernet::swapped},
-};
+use lvs_core::{tables::Route, wire::ethernet::swapped};
 
 /// `struct bpf_fib_lookup` of the kernel's user-space interface, in whole words: the verifier
 /// refuses the misaligned stores into the stack that the compiler would make of smaller fields.
@@ -49,6 +46,6 @@ pub(crate) fn look_up(
         bpf_fib_lookup(ctx.cast(), parameters, size_of::<Lookup>() as i32, 0)
     };
     let [_, interface, .., first, rest] = lookup;
-    let macs = [(first >> 32) as u32, rest as u32, (rest >> 32) as u32].map(Raw32::new);
+    let macs = [(first >> 32) as u32, rest as u32, (rest >> 32) as u32];
     (status == 0).then(|| Route { macs: swapped(macs), interface: interface as u32 })
 }

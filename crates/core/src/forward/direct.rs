@@ -1,7 +1,7 @@
 //! Direct routing: the packet goes to the server's MAC address as it is.
 use crate::{
     packet::{Packet, Truncated},
-    wire::ethernet::Macs,
+    wire::ethernet::{Macs, write_macs},
 };
 
 /// Readdresses the frame.
@@ -10,5 +10,5 @@ use crate::{
 /// The packet is too short.
 #[inline(always)]
 pub fn readdress(packet: &mut impl Packet, macs: Macs) -> Result<(), Truncated> {
-    packet.put(0, macs)
+    write_macs(packet, macs)
 }

@@ -4,13 +4,7 @@ use crate::{
     family::{Family, Ip},
     packet::{Packet, Truncated},
     tables::Server,
-    wire::{
-        Raw32,
-        checksum::Sum,
-        ethernet::ethertype,
-        ipv4::{self, Ipv4},
-        ipv6::{self, Ipv6},
-    },
+    wire::{Raw32, checksum::Sum, ethernet::ethertype, ipv4, ipv6},
 };
 
 /// What an outer header takes over from the inner one.
@@ -39,45 +33,61 @@ pub fn encapsulate<F: Family>(
     let inherited = F::inherited(packet, ip.l3())?;
     if server.version == 4 {
         prepend(packet, ip.l3(), ipv4::LEN, server.macs, ethertype::IPV4)?;
-        packet.put(ip.l3(), outer_v4::<F>(server, ip.len + ipv4::LEN as u16, inherited))
+        write_v4::<F>(packet, ip, server, inherited)
     } else {
         prepend(packet, ip.l3(), ipv6::LEN, server.macs, ethertype::IPV6)?;
-        packet.put(
-            ip.l3(),
-            Ipv6 {
-                version_class_flow: (0x6000_0000 | u32::from(inherited.tos) << 20).into(),
-                payload_len: ip.len.into(),
-                next_header: F::ENCAPSULATED,
-                hop_limit: inherited.ttl,
-                source: server.source.map(Raw32::new),
-                destination: server.address.map(Raw32::new),
-            },
-        )
+        write_v6::<F>(packet, ip, server, inherited)
     }
 }
 
+// Headers are written in words, for they would be built on the stack in bytes and then copied.
+
 #[inline(always)]
-fn outer_v4<F: Family>(server: &Server, total_len: u16, inherited: Inherited) -> Ipv4 {
+fn write_v4<F: Family>(
+    packet: &mut impl Packet,
+    ip: &Ip<F>,
+    server: &Server,
+    inherited: Inherited,
+) -> Result<(), Truncated> {
     let ([source, ..], [destination, ..]) = (server.source, server.address);
+    let len = (ip.len + ipv4::LEN as u16).to_be();
+    let fragment = inherited.fragment.to_be();
+    let version_tos = u16::from_le_bytes([0x45, inherited.tos]).to_le();
+    let ttl_protocol = u16::from_le_bytes([inherited.ttl, F::ENCAPSULATED]).to_le();
     let checksum = Sum(server.outer_sum.into())
         .add16(u16::from_ne_bytes([0, inherited.tos]))
         .add16(u16::from_ne_bytes([inherited.ttl, 0]))
-        .add16(total_len.to_be())
+        .add16(len)
         .add16(inherited.id)
-        .add16(inherited.fragment.to_be())
+        .add16(fragment)
         .checksum();
-    Ipv4 {
-        version_ihl: 0x45,
-        tos: inherited.tos,
-        total_len: total_len.into(),
-        id: inherited.id.into(),
-        fragment: inherited.fragment.into(),
-        ttl: inherited.ttl,
-        protocol: F::ENCAPSULATED,
-        checksum: checksum.into(),
-        source: source.into(),
-        destination: destination.into(),
+    let join = |first: u16, second: u16| u32::from(first) | u32::from(second) << 16;
+    let [a, b, c, d, e]: &mut [Raw32; 5] = packet.view_mut(ip.l3())?;
+    a.set(join(version_tos, len));
+    b.set(join(inherited.id, fragment));
+    c.set(join(ttl_protocol, checksum));
+    d.set(source);
+    e.set(destination);
+    Ok(())
+}
+
+#[inline(always)]
+fn write_v6<F: Family>(
+    packet: &mut impl Packet,
+    ip: &Ip<F>,
+    server: &Server,
+    inherited: Inherited,
+) -> Result<(), Truncated> {
+    let next_hops = u16::from_le_bytes([F::ENCAPSULATED, inherited.ttl]).to_le();
+    let header: &mut [Raw32; 10] = packet.view_mut(ip.l3())?;
+    let [first, second, addresses @ ..] = header;
+    first.set((0x6000_0000 | u32::from(inherited.tos) << 20).to_be());
+    second.set(u32::from(ip.len.to_be()) | u32::from(next_hops) << 16);
+    let words = server.source.iter().chain(&server.address);
+    for (word, value) in addresses.iter_mut().zip(words) {
+        word.set(*value);
     }
+    Ok(())
 }
 
 /// The sum over what never changes in the outer IPv4 headers to a server ([`Server::outer_sum`]).

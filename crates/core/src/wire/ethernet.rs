@@ -41,20 +41,41 @@ pub const LEN: usize = size_of::<Ethernet>();
 /// Bytes of a tag.
 pub const TAG: usize = size_of::<Tag>();
 
-/// Two MAC addresses as they stand in a header.
-pub type Macs = [Raw32; 3];
+/// Two MAC addresses as they stand in a header, as words: copied as bytes they would become a call.
+pub type Macs = [u32; 3];
 
 /// Joins two MAC addresses.
 pub fn macs(destination: [u8; 6], source: [u8; 6]) -> Macs {
     let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (destination, source);
-    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(Raw32::from_bytes)
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l]].map(u32::from_ne_bytes)
 }
 
 /// Source and destination exchanged.
 #[inline(always)]
-pub fn swapped(macs: Macs) -> Macs {
-    let [a, b, c] = macs.map(Raw32::get);
-    [b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16].map(Raw32::new)
+pub fn swapped([a, b, c]: Macs) -> Macs {
+    [b >> 16 | c << 16, c >> 16 | a << 16, a >> 16 | b << 16]
+}
+
+/// The MAC addresses of a packet.
+///
+/// # Errors
+/// The packet is too short.
+#[inline(always)]
+pub fn read_macs(packet: &impl Packet) -> Result<Macs, Truncated> {
+    Ok(packet.view::<[Raw32; 3]>(0)?.map(Raw32::get))
+}
+
+/// Readdresses a packet.
+///
+/// # Errors
+/// The packet is too short.
+#[inline(always)]
+pub fn write_macs(packet: &mut impl Packet, [a, b, c]: Macs) -> Result<(), Truncated> {
+    let [x, y, z]: &mut [Raw32; 3] = packet.view_mut(0)?;
+    x.set(a);
+    y.set(b);
+    z.set(c);
+    Ok(())
 }
 
 /// Reads the link header: what the payload is and where it starts.
@@ -83,7 +104,6 @@ mod tests {
     #[test]
     fn swapped_exchanges_source_and_destination() {
         let (a, b) = ([1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]);
-        let words = |m: Macs| m.map(Raw32::get);
-        assert_eq!(words(swapped(macs(a, b))), words(macs(b, a)));
+        assert_eq!(swapped(macs(a, b)), macs(b, a));
     }
 }
