@@ -7,7 +7,10 @@ use lvs_core::{
     wire::Protocol,
 };
 use lvs_dataplane::Filter;
-use lvs_model::{desired::ServiceKey, plan::Plan};
+use lvs_model::{
+    desired::{ServiceKey, Stray},
+    plan::{Plan, PlannedServer},
+};
 
 use crate::{
     frame::{ACK, FIN, Frame, SYN, tcp, udp},
@@ -56,6 +59,47 @@ fn replay_all(runner: &mut Runner) {
         runner.dataplane.sweep().unwrap();
     }
     assert!(decisions > 700 && listings > 50, "only {decisions} and {listings} were compared");
+}
+
+/// Clients 10.0.0.2 to .13 of port 8080 over servers 172.16.0.2 to .4:8080, added in this order with
+/// these weights, with the scheduler's port flag or without, and the last octets of the servers that
+/// IPVS gave them. With the flag, client n comes from port 4n0.
+const HASHED: [(Scheduler, bool, [u32; 3], [usize; 12]); 5] = [
+    (Scheduler::Mh, false, [1, 1, 1], [2, 2, 2, 4, 3, 2, 3, 3, 4, 3, 4, 3]),
+    (Scheduler::Mh, false, [3, 1, 2], [2, 2, 2, 4, 4, 2, 2, 3, 4, 3, 4, 2]),
+    (Scheduler::Mh, true, [1, 1, 1], [4, 2, 3, 4, 4, 4, 3, 4, 2, 4, 3, 3]),
+    (Scheduler::Sh, false, [1, 1, 1], [2, 3, 2, 4, 3, 4, 2, 4, 3, 4, 3, 4]),
+    (Scheduler::Sh, true, [2, 1, 1], [2, 2, 3, 3, 3, 4, 4, 2, 2, 2, 2, 2]),
+];
+
+/// SYNs, and strays likewise, since the hash is the same.
+#[test]
+fn hashes_are_those_of_ipvs_in_the_kernel() {
+    in_kernel(|| {
+        let mut runner = Runner::kernel(capacity(Room::Ample));
+        for (scheduler, by_port, weights, recorded) in HASHED {
+            let vip = at("192.0.2.1:8080");
+            let servers = ["172.16.0.2:8080", "172.16.0.3:8080", "172.16.0.4:8080"].map(at);
+            let mut hashed = service(Protocol::Tcp, vip);
+            (hashed.scheduler, hashed.stray) = (scheduler, Stray::Hash);
+            hashed.scheduler_flags = SchedulerFlags(if by_port { SchedulerFlags::PORT } else { 0 });
+            for (address, weight) in servers.into_iter().zip(weights) {
+                hashed.servers.push(PlannedServer { weight, ..server(address, Method::Direct) });
+            }
+            runner.dataplane.apply(&Plan { services: vec![hashed] }).unwrap();
+            for flags in [SYN, ACK] {
+                let got: Vec<usize> = (2..14_u8)
+                    .map(|n| {
+                        let port = if by_port { format!("4{n}0").parse().unwrap() } else { 5000 };
+                        let frame = tcp(([10, 0, 0, n], port).into(), vip, flags).bytes();
+                        usize::from(runner.send(CLIENTS, &frame).bytes[5])
+                    })
+                    .collect();
+                assert_eq!(got, recorded, "{scheduler:?} {weights:?} {by_port} {flags}");
+                runner.dataplane.flush(Filter::default());
+            }
+        }
+    });
 }
 
 /// One case of the recording.
@@ -144,7 +188,7 @@ impl Replay<'_> {
                     servers.push(new);
                 }
                 "-e" => {
-                    servers.iter_mut().find(|s| s.address == address).unwrap().weight = weight()
+                    servers.iter_mut().find(|s| s.address == address).unwrap().weight = weight();
                 }
                 "-d" => servers.retain(|server| server.address != address),
                 other => panic!("{other}"),

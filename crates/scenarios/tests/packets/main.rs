@@ -9,6 +9,7 @@
 mod cases;
 mod frame;
 mod golden;
+mod random;
 mod runner;
 mod scenario;
 mod verify;
