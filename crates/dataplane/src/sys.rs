@@ -54,8 +54,10 @@ pub(crate) fn unlimit_locked_memory() {
 #[repr(i64)]
 enum Command {
     MapCreate = 0,
+    ProgramLoad = 5,
     ObjPin = 6,
     ObjGet = 7,
+    ProgramTestRun = 10,
     LinkCreate = 28,
     LinkUpdate = 29,
 }
@@ -114,6 +116,66 @@ pub(crate) fn create_array(name: &str, value: u32, len: u32) -> io::Result<Owned
     };
     // SAFETY: the attributes of this command; no pointers.
     unsafe { bpf_open(Command::MapCreate, &attributes) }
+}
+
+/// Loads a program that writes the kernel's jiffies into the first eight bytes of its packet.
+pub(crate) fn load_jiffies() -> io::Result<OwnedFd> {
+    // From the lowest bits on: operation (8), destination (4), source (4), offset (16), constant (32).
+    const PROGRAM: [u64; 11] = [
+        0x0000_0000_0000_16bf, // r6 = r1
+        0x0000_0076_0000_0085, // r0 = bpf_jiffies64()
+        0x0000_0000_0000_6261, // r2 = data
+        0x0000_0000_0004_6361, // r3 = data_end
+        0x0000_0000_0000_21bf, // r1 = r2
+        0x0000_0008_0000_0107, // r1 += 8
+        0x0000_0000_0001_312d, // if r1 > r3: skip
+        0x0000_0000_0000_027b, // *(u64 *)r2 = r0
+        0x0000_0002_0000_00b7, // r0 = XDP_PASS
+        0x0000_0002_0000_00b7,
+        0x0000_0000_0000_0095, // exit
+    ];
+    const XDP: u32 = 6;
+    #[repr(C)]
+    struct ProgramLoad {
+        kind: u32,
+        len: u32,
+        instructions: u64,
+        license: u64,
+    }
+    let attributes = ProgramLoad {
+        kind: XDP,
+        len: 11,
+        instructions: PROGRAM.as_ptr() as u64,
+        license: c"Dual MIT/GPL".as_ptr() as u64,
+    };
+    // SAFETY: the attributes of this command; the pointers are to constants.
+    unsafe { bpf_open(Command::ProgramLoad, &attributes) }
+}
+
+/// What the program of [`load_jiffies`] says.
+pub(crate) fn jiffies(program: BorrowedFd<'_>) -> io::Result<u64> {
+    #[repr(C)]
+    struct TestRun {
+        program: u32,
+        answer: u32,
+        len_in: u32,
+        len_out: u32,
+        data_in: u64,
+        data_out: u64,
+    }
+    let mut packet = [0_u64; 8];
+    let attributes = TestRun {
+        program: number(program),
+        answer: 0,
+        len_in: 64,
+        len_out: 64,
+        data_in: packet.as_ptr() as u64,
+        data_out: packet.as_mut_ptr() as u64,
+    };
+    // SAFETY: the attributes of this command; the kernel copies the packet in, then out.
+    unsafe { bpf(Command::ProgramTestRun, &attributes) }?;
+    let [jiffies, ..] = packet;
+    Ok(jiffies)
 }
 
 #[repr(C)]

@@ -7,7 +7,7 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_md},
     btf_maps::Array,
     cty::c_void,
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_coarse_ns, bpf_loop},
+    helpers::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_loop},
     macros::btf_map,
     programs::XdpContext,
 };
@@ -41,6 +41,8 @@ macro_rules! constants {
 constants! {
     /// Keys of the hashes.
     KEYS / keys: [u64; 6] = [1; 6];
+    /// Turn jiffies into ticks: factor and offset.
+    CLOCK / clock: [u64; 2] = [1, 0];
     /// Lines of `INDEX`.
     INDEX_LINES / index_lines: u32 = 1;
     /// Sets of `NARROW`.
@@ -98,8 +100,10 @@ impl Kernel {
 impl Tables for Kernel {
     #[inline(always)]
     fn now(&self) -> Ticks {
-        // SAFETY: a helper without arguments.
-        Ticks::from_nanos(unsafe { bpf_ktime_get_coarse_ns() })
+        // SAFETY: a helper without arguments, which the kernel replaces by a load.
+        let jiffies = unsafe { bpf_jiffies64() };
+        let [factor, offset] = clock();
+        Ticks((jiffies.wrapping_mul(factor).wrapping_add(offset) >> 32) as u32)
     }
 
     #[inline(always)]
