@@ -57,6 +57,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn measured_again_and_again_it_is_the_same_and_agrees_with_the_monotonic_clock() {
+        let program = sys::load_jiffies().expect("needs root");
+        for _ in 0..20 {
+            let clock = Clock::measure().unwrap();
+            let jiffies = sys::jiffies(program.as_fd()).unwrap();
+            let product = jiffies.wrapping_mul(clock.factor).wrapping_add(clock.offset);
+            let ticks = Ticks((product >> 32) as u32);
+            let shown = Ticks::from_nanos(nanos(sys::coarse_clock()));
+            assert!(ticks.since(shown).abs() <= 1, "{clock:?}");
+        }
+    }
+
+    #[test]
     fn ticks_from_jiffies_are_those_of_the_monotonic_clock_for_years() {
         for hz in [100, 250, 300, 1000] {
             let reading = |seconds: u64| Reading {

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "raw system calls")]
 
 use std::{
+    cell::UnsafeCell,
     ffi::CString,
     io,
     mem::MaybeUninit,
@@ -162,6 +163,8 @@ pub(crate) fn jiffies(program: BorrowedFd<'_>) -> io::Result<u64> {
         len_out: u32,
         data_in: u64,
         data_out: u64,
+        repeat: u32,
+        duration: u32,
     }
     let mut packet = [0_u64; 8];
     let attributes = TestRun {
@@ -171,8 +174,12 @@ pub(crate) fn jiffies(program: BorrowedFd<'_>) -> io::Result<u64> {
         len_out: 64,
         data_in: packet.as_ptr() as u64,
         data_out: packet.as_mut_ptr() as u64,
+        repeat: 1,
+        duration: 0,
     };
-    // SAFETY: the attributes of this command; the kernel copies the packet in, then out.
+    // The kernel writes into the attributes, too.
+    let attributes = UnsafeCell::new(attributes);
+    // SAFETY: the attributes of this command as far as it writes; the packet is copied in, then out.
     unsafe { bpf(Command::ProgramTestRun, &attributes) }?;
     let [jiffies, ..] = packet;
     Ok(jiffies)
