@@ -51,6 +51,12 @@ impl Service {
         }
     }
 
+    /// With another name.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// Over this protocol.
     #[must_use]
     pub fn protocol(self, protocol: Protocol) -> Self {

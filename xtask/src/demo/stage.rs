@@ -58,8 +58,6 @@ impl<'a> Stage<'a> {
         let mut layout = Layout::new(Shape::TwoNetworks, &METHODS);
         (layout.clients, layout.virtual_addresses) = (3, 3);
         let site = layout.bring_up(lab)?;
-        let ports =
-            |method| Ports { http: if method == Method::Nat { 8080 } else { 80 }, udp: 5353 };
         let servers = METHODS.into_iter().enumerate();
         let servers: Vec<RealServer> = servers
             .map(|(number, method)| RealServer::start(&site, number, ports(method)))
@@ -72,7 +70,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Starts the daemon and the clients.
-    fn raise(&mut self, described: Vec<Planned>) -> Result<()> {
+    fn raise(&mut self, planned: Vec<Planned>) -> Result<()> {
         self.director.write(&self.services)?;
         let [direct, tunnel, nat] = ["direct routing", "IPIP tunnels", "NAT"];
         self.say("");
@@ -89,7 +87,7 @@ impl<'a> Stage<'a> {
         }
         self.director.start_daemon()?;
         self.director.wait_until_all_are("up")?;
-        for (number, (name, address, servers)) in described.into_iter().enumerate() {
+        for (number, (name, address, servers)) in planned.into_iter().enumerate() {
             let client = Client::new(self.site.client(number)?);
             let load = Load::http(&client, address, "/", RATE)?;
             self.asked.push(Asked { name, address, servers, load });

@@ -1,8 +1,8 @@
 //! A site with servers and a client: what most tests begin with.
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::Result;
-use lvs_e2e::{Director, Protocol, Service};
+use lvs_e2e::{Director, Programs, Protocol, Service};
 use lvs_lab::{Client, Family, Lab, Layout, Method, Ports, RealServer, Shape, Site};
 
 /// Where the servers listen; NAT translates to other ports than the service's.
@@ -68,9 +68,43 @@ impl World {
         Ok(service)
     }
 
+    /// The same, with its family in its name.
+    pub(crate) fn named_service(&self, family: Family, protocol: Protocol) -> Result<Service> {
+        let name = if family == Family::V4 { "web-v4" } else { "web-v6" };
+        Ok(self.service(family, protocol)?.name(name))
+    }
+
     /// Starts the daemon and waits until all servers are up.
     pub(crate) fn direct(&self, services: &[Service]) -> Result<Director> {
         Director::start(&self.lab, &self.site, services)
+    }
+
+    /// Starts the daemon and does not wait for the servers.
+    pub(crate) fn start(&self, services: &[Service]) -> Result<Director> {
+        let mut director = self.unstarted()?;
+        director.write(services)?;
+        director.start_daemon()?;
+        Ok(director)
+    }
+
+    /// A director without a daemon.
+    pub(crate) fn unstarted(&self) -> Result<Director> {
+        Director::new(&self.lab, &self.site, Programs::for_tests()?)
+    }
+
+    /// Answers by server to so many requests for web over IPv4 or IPv6.
+    pub(crate) fn ask_http(&self, family: Family, count: usize) -> Result<BTreeMap<String, usize>> {
+        let (client, to) = (self.client()?, self.virtual_(family, Protocol::Tcp)?);
+        let mut counts = BTreeMap::new();
+        for _ in 0..count {
+            *counts.entry(client.http_get(to, "/")?.server).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Names of the servers that answer so many requests over IPv4, sorted.
+    pub(crate) fn names(&self, requests: usize) -> Result<Vec<String>> {
+        Ok(self.ask_http(Family::V4, requests)?.into_keys().collect())
     }
 }
 
@@ -83,4 +117,9 @@ fn port(ports: Ports, protocol: Protocol) -> u16 {
         Protocol::Tcp => ports.http,
         Protocol::Udp => ports.udp,
     }
+}
+
+/// The kind of the I/O error that caused an error.
+pub(crate) fn kind_of(error: &anyhow::Error) -> Option<std::io::ErrorKind> {
+    error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind)
 }
