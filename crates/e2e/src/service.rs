@@ -57,6 +57,11 @@ impl Service {
         Self { name: name.to_owned(), ..self }
     }
 
+    /// Its name.
+    pub fn title(&self) -> &str {
+        &self.name
+    }
+
     /// Over this protocol.
     #[must_use]
     pub fn protocol(self, protocol: Protocol) -> Self {

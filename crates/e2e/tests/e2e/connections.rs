@@ -1,6 +1,6 @@
 //! Connections are listed, counted and forgotten; what `explain` says then happens.
 use anyhow::{Context, Result};
-use lvs_e2e::{Fields, Protocol, Service};
+use lvs_e2e::{Director, Fields, Protocol};
 use lvs_lab::{Family, Method};
 
 use crate::world::World;
@@ -56,8 +56,7 @@ fn counters_of_packets_and_bytes_equal_what_was_sent() -> Result<()> {
     Ok(())
 }
 
-fn explained_is_what_happens(service: Service, world: &World, protocol: Protocol) -> Result<()> {
-    let director = world.direct(&[service])?;
+fn explained_is_what_happens(director: &Director, world: &World, protocol: Protocol) -> Result<()> {
     let (client, to) = (world.client()?, world.virtual_(Family::V4, protocol)?);
     let own = world.site.client_address(0, Family::V4)?;
     for port in 42_000..42_008 {
@@ -84,13 +83,17 @@ fn explained_is_what_happens(service: Service, world: &World, protocol: Protocol
 #[test]
 fn what_explain_says_is_what_then_happens() -> Result<()> {
     let world = World::new(Method::Direct)?;
+    let director = world.start(&[])?;
     for scheduler in ["rr", "wrr", "lc", "wlc", "sh", "mh"] {
         for protocol in Protocol::ALL {
             let mut service = world.service(Family::V4, protocol)?.scheduler(scheduler);
             if scheduler.ends_with('h') {
                 service = service.line(&format!("scheduler_flags = [\"{scheduler}-port\"]"));
             }
-            explained_is_what_happens(service, &world, protocol)
+            director.write(&[service])?;
+            director.lvs(&["reload"])?;
+            director.wait_until_all_are("up")?;
+            explained_is_what_happens(&director, &world, protocol)
                 .with_context(|| format!("{scheduler} {protocol}"))?;
         }
     }

@@ -1,7 +1,7 @@
 //! With no server left, clients are refused at once.
 use std::{io::ErrorKind, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use lvs_e2e::Protocol;
 use lvs_lab::{Family, Method};
 
@@ -13,11 +13,11 @@ const AT_ONCE: Duration = Duration::from_millis(900);
 fn ensure_refused(world: &World, family: Family, protocol: Protocol) -> Result<()> {
     let client = world.client()?.with_timeout(AT_ONCE);
     let to = world.virtual_(family, protocol)?;
-    let error = match protocol {
+    let asked = match protocol {
         Protocol::Tcp => client.http_get(to, "/").map(drop),
         Protocol::Udp => client.udp_ask(to, b"anybody", 0).map(drop),
-    }
-    .expect_err("nobody is there");
+    };
+    let error = asked.err().context("somebody answers")?;
     let refused = kind_of(&error) == Some(ErrorKind::ConnectionRefused);
     assert!(refused, "{family:?} {protocol}: {error:#}");
     Ok(())
@@ -26,12 +26,12 @@ fn ensure_refused(world: &World, family: Family, protocol: Protocol) -> Result<(
 #[test]
 fn with_all_servers_at_weight_0_tcp_is_reset_and_udp_unreachable_at_once() -> Result<()> {
     let world = World::with_servers(Method::Direct, 1)?;
+    let director = world.direct(&world.all_services()?)?;
     for family in Family::ALL {
         for protocol in Protocol::ALL {
-            let server = world.real(0, family, protocol)?;
-            let service = world.empty_service(family, protocol)?.server_with(server, "weight = 0");
-            let director = world.start(&[service])?;
-            director.wait_until_all_are("quiet")?;
+            let service = world.named_service(family, protocol)?;
+            let server = world.real(0, family, protocol)?.to_string();
+            director.lvs(&["server", "edit", service.title(), &server, "--weight", "0"])?;
             ensure_refused(&world, family, protocol)?;
         }
     }

@@ -10,11 +10,10 @@ use crate::world::World;
 /// Thirty requests over three servers: ten each, whatever the family and protocol.
 fn thirty_requests_are_ten_each(method: Method) -> Result<()> {
     let world = World::new(method)?;
+    let director = world.direct(&world.all_services()?)?;
     for family in Family::ALL {
         for protocol in Protocol::ALL {
             let what = format!("{method:?} {family:?} {protocol}");
-            let director =
-                world.direct(&[world.service(family, protocol)?]).context(what.clone())?;
             let counts = ask(&world, family, protocol, 30)
                 .with_context(|| director.lvs(&["stats"]).unwrap_or_default())
                 .with_context(|| what.clone())?;

@@ -11,11 +11,7 @@ const LENGTH: u64 = 50_000_000;
 /// only a client that learns so gets through.
 fn fifty_megabytes_arrive_whole(method: Method) -> Result<()> {
     let world = World::with_servers(method, 1)?;
-    let services: Vec<_> = Family::ALL
-        .into_iter()
-        .map(|family| world.named_service(family, Protocol::Tcp))
-        .collect::<Result<_>>()?;
-    let director = world.direct(&services)?;
+    let director = world.direct(&world.all_services()?)?;
     for family in Family::ALL {
         let to = world.virtual_(family, Protocol::Tcp)?;
         let told = || director.lvs(&["stats"]).unwrap_or_default();

@@ -68,10 +68,21 @@ impl World {
         Ok(service)
     }
 
-    /// The same, with its family in its name.
+    /// The same, named after its family and protocol, such as `v6-udp`.
     pub(crate) fn named_service(&self, family: Family, protocol: Protocol) -> Result<Service> {
-        let name = if family == Family::V4 { "web-v4" } else { "web-v6" };
-        Ok(self.service(family, protocol)?.name(name))
+        let version = if family == Family::V4 { "v4" } else { "v6" };
+        Ok(self.service(family, protocol)?.name(&format!("{version}-{protocol}")))
+    }
+
+    /// One service for each family and protocol.
+    pub(crate) fn all_services(&self) -> Result<Vec<Service>> {
+        let mut services = Vec::new();
+        for family in Family::ALL {
+            for protocol in Protocol::ALL {
+                services.push(self.named_service(family, protocol)?);
+            }
+        }
+        Ok(services)
     }
 
     /// Starts the daemon and waits until all servers are up.
