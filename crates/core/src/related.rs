@@ -174,19 +174,35 @@ pub fn server_of(tables: &impl Tables, number: u32) -> Option<&Server> {
     tables.server(Handle(tables.handle(number)?.get()).record())
 }
 
-#[inline(never)]
+#[inline(always)]
 fn to_server<F: Family>(
     packet: &mut impl Packet,
     ip: &Ip<F>,
     embedded: &Embedded<F>,
     server: &Server,
 ) -> Verdict {
-    if server.method == Method::Nat as u8 && server.interface != 0 {
-        let new = (F::address(server.address), server.port);
-        if translate(packet, ip, false, embedded, true, new).is_err() {
-            return Verdict::drop(Event::NoRoom);
-        }
+    // Two calls, one after the other: their stacks do not add up.
+    if server.method == Method::Nat as u8
+        && server.interface != 0
+        && translate_to_server(packet, ip, embedded, server).is_err()
+    {
+        return Verdict::drop(Event::NoRoom);
     }
+    carry(packet, ip, server)
+}
+
+#[inline(never)]
+fn translate_to_server<F: Family>(
+    packet: &mut impl Packet,
+    ip: &Ip<F>,
+    embedded: &Embedded<F>,
+    server: &Server,
+) -> Result<(), Truncated> {
+    translate(packet, ip, false, embedded, true, (F::address(server.address), server.port))
+}
+
+#[inline(never)]
+fn carry<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Verdict {
     forward::carry(packet, ip, server, Event::Related)
 }
 
