@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 use bpf_linker::{Cpu, Linker, LinkerInput, LinkerOptions, OptLevel, OutputType};
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) fn link(ir: &str, exports: &[&str], sysroot: &str, out: &Path) -> Result<()> {
+pub(crate) fn link(ir: &str, exports: &[&str], sysroot: &Path, out: &Path) -> Result<()> {
     // bpf-linker opens the first libLLVM it meets in LD_LIBRARY_PATH: it must be rustc's own.
-    let library = Path::new(sysroot).join("lib");
+    let library = sysroot.join("lib");
     // SAFETY: this runs in a build script, which has no other thread.
     #[expect(clippy::disallowed_methods, reason = "single-threaded, see above")]
     unsafe {

@@ -11,7 +11,7 @@ use crate::{
     attach::{Attached, Mode, Warning, attach_all, indices},
     error::Error,
     host::Host,
-    kernel::{Kernel, Pinned, look_at},
+    kernel::{Kernel, OBJECT, Pinned, look_at},
     memory::{Anonymous, Memory, Table},
     mirror::Mirror,
     pins::Pins,
@@ -84,8 +84,17 @@ impl Dataplane {
     /// # Errors
     /// The kernel refuses, or the capacity cannot be had.
     pub fn load_detached(capacity: Capacity) -> Result<Self, Error> {
+        Self::load_object(OBJECT, capacity, random_keys()?)
+    }
+
+    /// As [`Self::load_detached`], but another build of the program, and with these keys: to
+    /// compare builds.
+    ///
+    /// # Errors
+    /// The object is none, the kernel refuses, or the capacity cannot be had.
+    pub fn load_object(object: &[u8], capacity: Capacity, keys: Keys) -> Result<Self, Error> {
         let sizes = Sizes::new(capacity, cpus()?)?;
-        Self::fresh(sizes, None)
+        Self::fresh(object, sizes, keys, None)
     }
 
     /// Takes over the data plane that is pinned, or makes a new one; then has the program of this
@@ -104,7 +113,7 @@ impl Dataplane {
             opened.taken_over = true;
             Self::take_over(sizes, keys, pins.clone())?
         } else {
-            Self::fresh(sizes, Some(pins.clone()))?
+            Self::fresh(OBJECT, sizes, random_keys()?, Some(pins.clone()))?
         };
         let program = dataplane.program()?;
         opened.interfaces =
@@ -112,9 +121,8 @@ impl Dataplane {
         Ok((dataplane, opened))
     }
 
-    fn fresh(sizes: Sizes, pins: Option<Pins>) -> Result<Self, Error> {
-        let keys = random_keys()?;
-        let kernel = Kernel::load(&sizes, keys, None)?;
+    fn fresh(object: &[u8], sizes: Sizes, keys: Keys, pins: Option<Pins>) -> Result<Self, Error> {
+        let kernel = Kernel::load(object, &sizes, keys, None)?;
         let memory = Memory::new(&kernel, sizes, keys)?;
         memory.meta.write(0, Meta { layout: 0, ..Meta::new(sizes, keys) });
         if let Some(pins) = &pins {
@@ -130,7 +138,7 @@ impl Dataplane {
     }
 
     fn take_over(sizes: Sizes, keys: Keys, pins: Pins) -> Result<Self, Error> {
-        let kernel = Kernel::load(&sizes, keys, Some(&pins))?;
+        let kernel = Kernel::load(OBJECT, &sizes, keys, Some(&pins))?;
         let memory = Memory::new(&kernel, sizes, keys)?;
         let mirror = takeover::rebuild(&memory);
         Ok(Self::with(memory, mirror, kernel, Some(pins)))

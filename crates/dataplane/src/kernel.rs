@@ -13,6 +13,7 @@ use aya::{
 use lvs_core::hash::Keys;
 
 use crate::{
+    clock::Clock,
     error::Error,
     memory::{Source, Table},
     pins::Pins,
@@ -21,7 +22,8 @@ use crate::{
     sys,
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
+/// The kernel program that is built in.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
 const PROGRAM: &str = "lvs";
 
 /// The loaded program and the descriptors of its tables.
@@ -42,9 +44,16 @@ impl Source for Kernel {
 }
 
 impl Kernel {
-    /// Loads the program with the tables that are pinned, or with new ones.
-    pub(crate) fn load(sizes: &Sizes, keys: Keys, pinned: Option<&Pins>) -> Result<Self, Error> {
+    /// Loads the program of `object` with the tables that are pinned, or with new ones.
+    pub(crate) fn load(
+        object: &[u8],
+        sizes: &Sizes,
+        keys: Keys,
+        pinned: Option<&Pins>,
+    ) -> Result<Self, Error> {
         sys::unlimit_locked_memory();
+        let Clock { factor, offset } =
+            Clock::measure().map_err(|source| system("BPF_PROG_LOAD", "jiffies", source))?;
         let tables = Table::all(sizes);
         let mut loader = EbpfLoader::new();
         for table in tables.iter().filter(|table| table.shared) {
@@ -55,11 +64,12 @@ impl Kernel {
         }
         let ebpf = loader
             .override_global("KEYS", keys.0.as_slice(), true)
+            .override_global("CLOCK", [factor, offset].as_slice(), true)
             .override_global("INDEX_LINES", &sizes.index_lines, true)
             .override_global("NARROW_SETS", &sizes.narrow_sets, true)
             .override_global("WIDE_SETS", &sizes.wide_sets, true)
             .override_global("SERVER_NUMBERS", &sizes.server_numbers, true)
-            .load(OBJECT)
+            .load(object)
             .map_err(|source| Error::Load { remedy: load_remedy(&source), source })?;
         let mut kernel = Self { ebpf, own: HashMap::new() };
         kernel.program()?.load().map_err(program_error)?;

@@ -8,6 +8,7 @@
 
 mod apply;
 mod attach;
+mod clock;
 mod connections;
 mod counters;
 mod cursor;
@@ -37,5 +38,6 @@ pub use dataplane::{Dataplane, Opened, Settings, Shared, detach};
 pub use error::Error;
 pub use explain::{Explained, MetServer, MetService};
 pub use host::{Host, Routing};
+pub use kernel::OBJECT;
 pub use sizes::Capacity;
 pub use sweep::Swept;
