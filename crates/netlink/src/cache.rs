@@ -56,6 +56,8 @@ pub(crate) struct Cache {
     links: Links,
     ways: BTreeMap<IpAddr, Way>,
     neighbours: BTreeMap<NeighbourKey, Followed>,
+    /// Gateways of routes: answers to clients take these ways without any entry of ours.
+    gateways: BTreeSet<NeighbourKey>,
     /// Addresses whose route is to be asked.
     questions: BTreeSet<IpAddr>,
     /// Neighbours to be read and managed.
@@ -65,6 +67,9 @@ pub(crate) struct Cache {
     /// Addresses whose hop may have changed.
     touched: BTreeSet<IpAddr>,
 }
+
+/// Who follows gateways: no address of a server.
+const CLIENTS: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 
 /// The way to one address.
 #[derive(Debug, Default)]
@@ -107,6 +112,29 @@ impl Cache {
                 self.questions.insert(*address);
                 Way::default()
             });
+        }
+        for key in self.gateways.clone() {
+            if self.ways.is_empty() {
+                self.unfollow(Some(key), CLIENTS);
+            } else {
+                self.follow_gateway(key);
+            }
+        }
+    }
+
+    /// Takes in gateways of routes. The kernel knows the way to a client by its MAC address only
+    /// while somebody keeps it: packets that the program sends do not.
+    pub(crate) fn on_gateways(&mut self, gateways: impl IntoIterator<Item = NeighbourKey>) {
+        for key in gateways {
+            if self.gateways.insert(key) && !self.ways.is_empty() {
+                self.follow_gateway(key);
+            }
+        }
+    }
+
+    fn follow_gateway(&mut self, key: NeighbourKey) {
+        if self.links.get(key.interface).is_some_and(|link| link.mac.is_some()) {
+            self.follow(Some(key), CLIENTS);
         }
     }
 

@@ -74,6 +74,12 @@ impl Client {
         Ok(answers.into_iter().map(resolution).collect())
     }
 
+    /// The gateways of all routes; one is named for each route that it is in.
+    pub(crate) async fn gateways(&mut self) -> Result<Vec<NeighbourKey>, Error> {
+        let routes = self.list("routes", wire::routes_request(), wire::gateways).await?;
+        Ok(routes.into_iter().flatten().collect())
+    }
+
     /// All neighbours.
     pub(crate) async fn neighbours(&mut self) -> Result<Vec<Neighbour>, Error> {
         self.list("neighbours", wire::neighbours_request(), wire::neighbour).await

@@ -123,6 +123,7 @@ impl Task {
                     if !adopted {
                         // Only now is it known which neighbours of an earlier daemon are needed.
                         self.ask_routes().await?;
+                        self.cache.on_gateways(self.client.gateways().await?);
                         self.cache.on_neighbours(&self.client.neighbours().await?);
                         adopted = true;
                     }
@@ -153,6 +154,7 @@ impl Task {
         tracing::info!("notifications of the kernel were lost: reading everything anew");
         self.cache.on_links(self.client.links().await?);
         self.ask_routes().await?;
+        self.cache.on_gateways(self.client.gateways().await?);
         self.cache.on_neighbours(&self.client.neighbours().await?);
         Ok(())
     }
@@ -219,6 +221,9 @@ fn take_in(cache: &mut Cache, received: Result<&[u8], Error>) -> Result<bool, Er
         Err(error) => return Err(error),
     };
     for frame in wire::frames(datagram) {
+        if let Ok(Some(gateways)) = wire::gateways(&frame) {
+            cache.on_gateways(gateways);
+        }
         match wire::event(&frame) {
             Ok(Some(event)) => cache.on_event(event),
             Ok(None) => {}

@@ -142,6 +142,44 @@ fn changed_routes(message: &RouteMessage) -> Option<Event> {
     }))
 }
 
+/// The gateways that a route goes through; `None`: the message is none of a new unicast route.
+pub(crate) fn gateways(frame: &Frame<'_>) -> Result<Option<Vec<NeighbourKey>>, DecodeError> {
+    if frame.kind != RTM_NEWROUTE {
+        return Ok(None);
+    }
+    let message = RouteMessage::parse(frame.payload)?;
+    if message.header.kind != RouteType::Unicast
+        || message.header.flags.contains(RouteFlags::Cloned)
+    {
+        return Ok(None);
+    }
+    let mut found: Vec<_> = gateway(&message.attributes).into_iter().collect();
+    for attribute in &message.attributes {
+        if let RouteAttribute::MultiPath(hops) = attribute {
+            found.extend(hops.iter().filter_map(|hop| {
+                let key = gateway(&hop.attributes)?;
+                Some(NeighbourKey { interface: hop.interface_index, ..key })
+            }));
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The gateway among these attributes, on interface 0 where they name none.
+fn gateway(attributes: &[RouteAttribute]) -> Option<NeighbourKey> {
+    let interface = attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    let address = attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => route_address(address),
+        RouteAttribute::Via(RouteVia::Inet(v4)) => Some(IpAddr::V4(*v4)),
+        RouteAttribute::Via(RouteVia::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+        _ => None,
+    })?;
+    Some(NeighbourKey { interface: interface.unwrap_or(0), address })
+}
+
 /// A link; `None`: the message is about its bridge port or another family's view of it.
 pub(crate) fn link(frame: &Frame<'_>) -> Result<Option<Link>, DecodeError> {
     let message = LinkMessage::parse(frame.payload)?;
@@ -284,6 +322,11 @@ pub(crate) fn links_request() -> RouteNetlinkMessage {
 /// Asks for the neighbours of all families.
 pub(crate) fn neighbours_request() -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default())
+}
+
+/// Asks for the routes of all families.
+pub(crate) fn routes_request() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetRoute(RouteMessage::default())
 }
 
 /// Asks which way a packet to `address` would take.

@@ -307,3 +307,18 @@ proptest! {
         }
     }
 }
+
+/// The program's answers to clients need the gateway's MAC address, and nothing else asks for it.
+#[test]
+fn gateways_of_routes_are_kept_while_any_server_is_followed() {
+    let mut cache = cache(&[("10.0.0.11", "10.0.0.11")]);
+    cache.take_wanted();
+    cache.take_changes();
+    let unlinked = NeighbourKey { interface: ETH + 1, address: ip("10.0.0.8") };
+    cache.on_gateways([key_of("10.0.0.9"), key_of("10.0.0.9"), unlinked]);
+    assert_eq!(cache.take_wanted(), [key_of("10.0.0.9")]);
+    cache.on_neighbour(&answered("10.0.0.9", ROUTER));
+    assert_eq!(cache.take_changes(), [], "it is the way to no server");
+    cache.set_addresses(&BTreeSet::new());
+    assert!(cache.take_released().contains(&key_of("10.0.0.9")), "nothing is left behind");
+}
