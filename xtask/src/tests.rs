@@ -116,7 +116,7 @@ impl Tests {
 fn run(mut command: Command) -> Result<(bool, String)> {
     let (mut reader, writer) = io::pipe().context("make a pipe")?;
     let theirs = writer.try_clone().context("make a pipe")?;
-    command.stdin(Stdio::null()).stdout(writer).stderr(theirs);
+    command.stdin(Stdio::null()).stdout(writer).stderr(theirs).env("RUST_BACKTRACE", "0");
     let mut child = command.spawn()?;
     drop(command); // and with it our writing ends
     let (sender, ended) = mpsc::channel();
