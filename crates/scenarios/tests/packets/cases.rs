@@ -1,5 +1,6 @@
 //! All scenarios.
 mod answers;
+mod changes;
 mod errors;
 mod failures;
 mod forwarding;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         strays::all(),
         failures::all(),
         full::all(),
+        changes::all(),
     ]
     .into_iter()
     .flatten()

@@ -1,5 +1,5 @@
 //! What is not the director's business, or not well formed, goes up the stack as it is.
-use lvs_core::{forward::Method, tables::Event, wire::Protocol};
+use lvs_core::{forward::Method, tables::Event};
 use lvs_model::plan::{Plan, PlannedService};
 
 use crate::{
@@ -240,11 +240,4 @@ fn icmp_messages() -> Scenario {
         // Those of one family in packets of the other.
         .passes(&frame(four.0, four.1, Body::Other(58, vec![1; 8])), Event::NotOurs)
         .passes(&frame(six.0, six.1, Body::Other(1, vec![3; 8])), Event::NotOurs)
-}
-
-/// Other services of the plan stay what they are: a service is protocol, address and port.
-#[test]
-fn the_plan_has_tcp_and_udp_of_both_versions() {
-    let keys: Vec<_> = plan().services.iter().map(|s| (s.key.protocol, s.key.address)).collect();
-    assert!(keys.contains(&(Protocol::Udp, vip(6))) && keys.len() == 4);
 }
