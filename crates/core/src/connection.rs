@@ -274,12 +274,21 @@ fn place_of<S: Slot>(set: &Set<S>, key: &S::Key) -> Option<usize> {
 }
 
 impl Found<'_> {
-    /// Notes a packet: the new state and the time that the connection now has. Does nothing when
-    /// another CPU was first with the same connection's packet: its note is as good.
+    /// Notes a packet: the new state, and that the connection now has `timeout` ticks; the latter at
+    /// most once a second, but for short timeouts. Does nothing when another CPU was first with the
+    /// same connection's packet: its note is as good.
     #[inline(always)]
-    pub fn note(&self, tables: &impl Tables, state: State, expires: Ticks) {
+    pub fn note(&self, tables: &impl Tables, state: State, now: Ticks, timeout: u32) {
+        const SECOND: i32 = 4;
+        const SHORT: u32 = 16 * SECOND as u32;
+        let expires = now.after(timeout);
+        let later = expires.since(self.word.expires());
+        let soon = timeout >= SHORT && later >= 0 && later < SECOND;
+        if state == self.word.state() && (soon || later == 0) {
+            return;
+        }
         let new = Word::new(expires, state, self.word.server());
-        if new == self.word || self.slot.exchange(self.word.0, new.0).is_err() {
+        if self.slot.exchange(self.word.0, new.0).is_err() {
             return;
         }
         let change = load::of(state).wrapping_sub(load::of(self.word.state()));

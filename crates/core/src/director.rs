@@ -243,7 +243,7 @@ fn start<F: Family>(
     forward::send(packet, flow, server, event)
 }
 
-#[inline(never)]
+#[inline(always)]
 fn remember<F: Family>(
     tables: &impl Tables,
     flow: &Flow<F>,
@@ -306,7 +306,7 @@ fn note<F: Family>(
     now: Ticks,
 ) {
     let state = found.word.state().next(flow.protocol, flow.flags, direction);
-    found.note(tables, state, now.after(timeout(service, state)));
+    found.note(tables, state, now, timeout(service, state));
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The index: from an address, port and protocol to a service, or to a server behind NAT.
 use crate::{
     hash,
-    tables::{IndexKind, Server, Service, Tables},
+    tables::{IndexKind, IndexLine, Server, Service, Tables},
 };
 
 /// What is looked up.
@@ -68,17 +68,26 @@ pub fn is_at(server: &Server, at: &Endpoint) -> bool {
         && same(server.address, at.address)
 }
 
+/// What stands in a line's last entry after its removal, so that the line still counts as having
+/// been full. Tags are odd.
+pub const TOMBSTONE: u64 = 2;
+
+/// An entry is in its second line only if its first one was full. Lines fill from their first entry
+/// on, and the last one is never empty again: so if it is, the first line is all there is to search.
 #[inline(always)]
 fn find(tables: &impl Tables, tag: u64) -> Option<u64> {
     let [first, second] = Endpoint::lines(tag, tables.index_lines());
-    for line in [first, second] {
-        for entry in &tables.index_line(line)?.entries {
-            if entry.tag.get() == tag {
-                return Some(entry.value.get());
-            }
-        }
+    let line = tables.index_line(first)?;
+    let [.., last] = &line.entries;
+    match find_in(line, tag) {
+        None if last.tag.get() != 0 => find_in(tables.index_line(second)?, tag),
+        found => found,
     }
-    None
+}
+
+#[inline(always)]
+fn find_in(line: &IndexLine, tag: u64) -> Option<u64> {
+    line.entries.iter().find(|entry| entry.tag.get() == tag).map(|entry| entry.value.get())
 }
 
 /// Whether two addresses are the same, word by word: the compiler's own comparison of arrays takes

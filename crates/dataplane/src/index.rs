@@ -5,7 +5,7 @@ use std::{
 };
 
 use lvs_core::{
-    index::Endpoint,
+    index::{Endpoint, TOMBSTONE},
     tables::{IndexEntry, IndexKind},
     wire::Protocol,
 };
@@ -55,6 +55,9 @@ pub(crate) fn endpoint(protocol: Protocol, address: SocketAddr) -> Endpoint {
     }
 }
 
+/// What is left of a removed entry, by its place in the line.
+const REMOVED: [u64; 4] = [0, 0, 0, TOMBSTONE];
+
 impl Memory {
     fn entries(&self, tag: u64) -> impl Iterator<Item = &IndexEntry> {
         let lines = Endpoint::lines(tag, self.sizes.index_lines);
@@ -64,14 +67,8 @@ impl Memory {
     /// Makes an entry that leads nowhere yet; `None`: no room.
     pub(crate) fn reserve_entry(&self, at: &Endpoint, kind: IndexKind) -> Option<()> {
         let tag = at.tag(self.keys, kind);
-        let free = |entry: &&IndexEntry| entry.tag.get() == 0;
-        let [first, second] = Endpoint::lines(tag, self.sizes.index_lines);
-        // The emptier line; the first one is found sooner.
-        let line = [first, second]
-            .into_iter()
-            .filter_map(|line| self.index.get(line))
-            .min_by_key(|line| 4 - line.entries.iter().filter(free).count())?;
-        let entry = line.entries.iter().find(free)?;
+        // The second line only when the first is full: see `lvs_core::index`.
+        let entry = self.entries(tag).find(|entry| matches!(entry.tag.get(), 0 | TOMBSTONE))?;
         // Value 0 leads to record 0, which is nobody's.
         entry.value.set(0);
         entry.tag.set(tag);
@@ -92,9 +89,11 @@ impl Memory {
 
     /// Removes all entries but those with these tags.
     pub(crate) fn keep_entries(&self, tags: &BTreeSet<u64>) {
-        for entry in self.index.iter().flat_map(|line| &line.entries) {
-            if entry.tag.get() != 0 && !tags.contains(&entry.tag.get()) {
-                entry.tag.set(0);
+        for line in self.index.iter() {
+            for (entry, removed) in line.entries.iter().zip(REMOVED) {
+                if entry.tag.get() != 0 && !tags.contains(&entry.tag.get()) {
+                    entry.tag.set(removed);
+                }
             }
         }
     }
@@ -110,8 +109,10 @@ impl Memory {
     /// Removes an entry.
     pub(crate) fn remove_entry(&self, at: &Endpoint, kind: IndexKind) {
         let tag = at.tag(self.keys, kind);
-        if let Some(entry) = self.entries(tag).find(|entry| entry.tag.get() == tag) {
-            entry.tag.set(0);
+        for (entry, removed) in self.entries(tag).zip(REMOVED.into_iter().cycle()) {
+            if entry.tag.get() == tag {
+                entry.tag.set(removed);
+            }
         }
     }
 }

@@ -113,11 +113,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn forget(&self, value: usize, limit: usize) -> usize {
-        if self.ctx.is_null() {
-            value.min(limit)
-        } else {
-            crate::frame::forget(self.ctx, value, limit)
-        }
+        crate::frame::forget(value, limit)
     }
 
     #[inline(always)]

@@ -80,13 +80,12 @@ impl Ipv4 {
             .add32(self.destination.get())
     }
 
-    /// Takes one hop off the time to live, which must not be 0.
+    /// Takes one hop off the time to live, which must not be 0 (RFC 1141).
     #[inline(always)]
     pub fn decrement_ttl(&mut self) {
-        let before = u16::from_ne_bytes([self.ttl, 0]);
         self.ttl = self.ttl.wrapping_sub(1);
-        let after = u16::from_ne_bytes([self.ttl, 0]);
-        let sum = Sum::default().sub16(before).add16(after);
-        self.checksum = sum.update(self.checksum.get()).into();
+        let sum = u32::from(self.checksum.get()) + u32::from(u16::from_ne_bytes([1, 0]));
+        let carry = u32::from(sum >= 0xffff);
+        self.checksum.set((sum + carry) as u16);
     }
 }
