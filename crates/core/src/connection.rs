@@ -283,7 +283,7 @@ impl Found<'_> {
         const SHORT: u32 = 16 * SECOND as u32;
         let expires = now.after(timeout);
         let later = expires.since(self.word.expires());
-        let soon = timeout >= SHORT && later >= 0 && later < SECOND;
+        let soon = timeout >= SHORT && (0..SECOND).contains(&later);
         if state == self.word.state() && (soon || later == 0) {
             return;
         }

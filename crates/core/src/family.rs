@@ -352,7 +352,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn is_icmp_error(kind: u8) -> bool {
-        kind >= icmp::v6::UNREACHABLE && kind <= icmp::v6::PARAMETER_PROBLEM
+        (icmp::v6::UNREACHABLE..=icmp::v6::PARAMETER_PROBLEM).contains(&kind)
     }
 
     #[inline(always)]

@@ -48,7 +48,7 @@ impl Method {
         match self {
             Self::Tunnel if version == 4 => 20,
             Self::Tunnel => 40,
-            _ => 0,
+            Self::Direct | Self::Nat | Self::Local => 0,
         }
     }
 }

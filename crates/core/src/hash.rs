@@ -33,7 +33,7 @@ impl Keys {
 /// Maps the upper half of a hash on `0..n` with one multiplication.
 #[inline(always)]
 pub fn reduce(hash: u64, n: u32) -> u32 {
-    ((hash >> 32) * u64::from(n) >> 32) as u32
+    (((hash >> 32) * u64::from(n)) >> 32) as u32
 }
 
 /// A second hash from the first, for the second choice of a set.

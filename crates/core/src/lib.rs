@@ -14,8 +14,12 @@
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
-    clippy::cast_lossless,
+    clippy::cast_sign_loss,
     reason = "fields are cut out of words; const fn has no From"
+)]
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the words of an address are named in their order"
 )]
 
 pub mod answer;

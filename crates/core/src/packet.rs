@@ -76,7 +76,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// XDP_PACKET_HEADROOM of the kernel.
+    /// `XDP_PACKET_HEADROOM` of the kernel.
     const HEADROOM: usize = 256;
     const SIZE: usize = 4096;
     /// The longest packet that fits, in bytes.
@@ -110,13 +110,13 @@ impl Packet for Buffer {
 
     fn view<T: Wire>(&self, at: usize) -> Result<&T, Truncated> {
         let bytes = self.bytes().get(at..at + size_of::<T>()).ok_or(Truncated)?;
-        T::ref_from_bytes(bytes).map_err(|_| Truncated)
+        T::ref_from_bytes(bytes).or(Err(Truncated))
     }
 
     fn view_mut<T: Wire>(&mut self, at: usize) -> Result<&mut T, Truncated> {
         let bytes = self.bytes.get_mut(self.start..self.end).ok_or(Truncated)?;
         let bytes = bytes.get_mut(at..at + size_of::<T>()).ok_or(Truncated)?;
-        T::mut_from_bytes(bytes).map_err(|_| Truncated)
+        T::mut_from_bytes(bytes).or(Err(Truncated))
     }
 
     fn grow_front(&mut self, by: i32) -> Result<(), Truncated> {
@@ -125,7 +125,7 @@ impl Packet for Buffer {
         if start < 0 || start + 14 > self.end as i64 {
             return Err(Truncated);
         }
-        self.start = usize::try_from(start).map_err(|_| Truncated)?;
+        self.start = usize::try_from(start).or(Err(Truncated))?;
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl State {
         self.0 as usize % Self::TIMEOUTS
     }
 
-    /// Whether it counts in ActiveConn; all others count in InActConn.
+    /// Whether it counts in `ActiveConn`; all others count in `InActConn`.
     #[inline(always)]
     pub const fn is_active(self) -> bool {
         self.0 == Self::ESTABLISHED.0

@@ -63,7 +63,7 @@ pub fn fill(ring: &mut [u32], members: &mut [Member]) {
     let heaviest = members.iter().map(|member| member.last_weight / gcd).max().unwrap_or(0);
     let shift = (u32::BITS - heaviest.leading_zeros()).saturating_sub(TURN_BITS);
     for member in &mut *members {
-        let turns = member.last_weight / gcd >> shift;
+        let turns = (member.last_weight / gcd) >> shift;
         member.turns = if turns == 0 { u32::from(member.last_weight != 0) } else { turns };
     }
     let mut left = ring.len();

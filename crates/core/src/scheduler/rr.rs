@@ -13,6 +13,6 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
         None => next_of_weight(tables, service, 0, 1)?,
     };
     // Another CPU may have been quicker; then both serve one client with the same server.
-    let _ = word.exchange(before, Cursor { next: picked.at + 1, weight: 0 }.word());
+    word.exchange(before, Cursor { next: picked.at + 1, weight: 0 }.word()).unwrap_or_default();
     Some(picked.server)
 }

@@ -22,7 +22,7 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
             next_of_weight(tables, service, 0, weight)?
         }
     };
-    let _ = word.exchange(before, Cursor { next: picked.at + 1, weight }.word());
+    word.exchange(before, Cursor { next: picked.at + 1, weight }.word()).unwrap_or_default();
     Some(picked.server)
 }
 

@@ -1,4 +1,4 @@
-//! ICMP (RFC 792, RFC 1191) and ICMPv6 (RFC 4443): the errors.
+//! ICMP (RFC 792, RFC 1191) and `ICMPv6` (RFC 4443): the errors.
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{Be32, Raw16};
