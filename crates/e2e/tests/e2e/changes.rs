@@ -30,6 +30,7 @@ fn servers_are_added_and_removed_at_run_time_and_nothing_is_lost() -> Result<()>
     let diff = director.lvs(&["diff"])?;
     assert!(diff.contains(&format!("+ server web {third}")), "{diff}");
     director.lvs(&["reload"])?;
+    director.wait_until_all_are("up")?; // the way to server1 was forgotten
     assert_eq!(world.names(6)?, ["server1", "server2"], "the file is the truth again");
     Ok(())
 }
