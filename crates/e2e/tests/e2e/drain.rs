@@ -57,3 +57,20 @@ fn connections_that_outstay_the_deadline_of_a_drain_are_ended() -> Result<()> {
     assert_eq!(world.ask_http(Family::V4, 10)?.get(&name), None);
     Ok(())
 }
+
+/// Clients use their ports again long before a closed connection is forgotten.
+#[test]
+fn a_client_that_uses_its_port_again_does_not_reach_a_drained_server() -> Result<()> {
+    for method in [Method::Direct, Method::Nat] {
+        let world = World::with_servers(method, 2)?;
+        world.site.client(0)?.sysctl("net.ipv4.ip_local_port_range", "42000 42007")?;
+        let director = world.direct(&[world.service(Family::V4, Protocol::Tcp)?])?;
+        world.ask_http(Family::V4, 40)?;
+        let drained = world.real(0, Family::V4, Protocol::Tcp)?;
+        director.lvs(&["server", "drain", "web", &drained.to_string()])?;
+        let list = director.lvs(&["connection", "list"])?;
+        let counts = world.ask_http(Family::V4, 40)?;
+        assert_eq!(counts.get("server1"), None, "{method:?} {counts:?}\n{list}");
+    }
+    Ok(())
+}
