@@ -209,12 +209,22 @@ enum Fate {
 
 #[inline(always)]
 fn fate<F: Family>(flow: &Flow<F>, found: &Found<'_>, admission: Admission) -> Fate {
-    if flow.protocol == Protocol::Tcp && flow.flags.opens() && found.word.state().is_closing() {
+    let opens = flow.protocol == Protocol::Tcp && flow.flags.opens();
+    let state = found.word.state();
+    // A client's port is used again. IPVS stays with the server in the states before TIME_WAIT; but
+    // one that is to get no new connection must not get them this way.
+    if opens && (state.is_closing() || admission != Admission::Open && state.is_closed()) {
+        return Fate::StartsAnew;
+    }
+    // Of a server that failed only established connections are worth keeping.
+    if opens && admission == Admission::Kept && state.is_half_open() {
         return Fate::StartsAnew;
     }
     match (admission, flow.protocol) {
-        (Admission::Open, _) | (Admission::Kept, Protocol::Tcp) => Fate::Continues,
-        (Admission::Reset, Protocol::Tcp) if !flow.flags.opens() => Fate::IsReset,
+        (Admission::Open | Admission::Draining, _) | (Admission::Kept, Protocol::Tcp) => {
+            Fate::Continues
+        }
+        (Admission::Reset, Protocol::Tcp) if !opens => Fate::IsReset,
         (Admission::Kept | Admission::Reset, _) => Fate::StartsAnew,
     }
 }

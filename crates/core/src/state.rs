@@ -67,6 +67,12 @@ impl State {
         self.0 == Self::TIME_WAIT.0 || self.0 == Self::CLOSE.0
     }
 
+    /// Whether one side at least has closed: TCP's states from `FIN_WAIT` to `LAST_ACK`.
+    #[inline(always)]
+    pub const fn is_closed(self) -> bool {
+        self.0 >= Self::FIN_WAIT.0 && self.0 <= Self::LAST_ACK.0
+    }
+
     /// The first state of a connection.
     #[inline(always)]
     pub const fn initial(protocol: Protocol) -> Self {

@@ -212,6 +212,8 @@ pub enum Admission {
     Kept = 1,
     /// TCP connections are reset, others move: it failed or was removed.
     Reset = 2,
+    /// Those of its connections, until they are closed: it drains.
+    Draining = 3,
 }
 
 impl Handle {
@@ -233,7 +235,8 @@ impl Handle {
         match self.0 >> 32 & 3 {
             0 => Admission::Open,
             1 => Admission::Kept,
-            _ => Admission::Reset,
+            2 => Admission::Reset,
+            _ => Admission::Draining,
         }
     }
 }

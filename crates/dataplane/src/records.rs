@@ -145,7 +145,8 @@ pub(crate) fn ring(scheduler: Scheduler, list: &[RingMember]) -> Vec<u32> {
 pub(crate) fn admission(server: &PlannedServer, on_failure: OnFailure, reset: bool) -> Admission {
     match server.admission {
         plan::Admission::Draining | plan::Admission::Failed if reset => Admission::Reset,
-        plan::Admission::Open | plan::Admission::Draining => Admission::Open,
+        plan::Admission::Open => Admission::Open,
+        plan::Admission::Draining => Admission::Draining,
         plan::Admission::Failed => closed(on_failure),
     }
 }

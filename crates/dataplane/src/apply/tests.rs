@@ -137,7 +137,8 @@ fn check_service(dataplane: &Dataplane, planned: &PlannedService) {
         assert_eq!((record.weight, record.method), (server.weight, server.method as u8));
         assert_eq!(record.interface != 0, server.hop.is_some());
         let admission = match server.admission {
-            Admission::Open | Admission::Draining => tables::Admission::Open,
+            Admission::Open => tables::Admission::Open,
+            Admission::Draining => tables::Admission::Draining,
             Admission::Failed if planned.on_failure == OnFailure::Keep => tables::Admission::Kept,
             Admission::Failed => tables::Admission::Reset,
         };

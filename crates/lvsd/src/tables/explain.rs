@@ -44,6 +44,7 @@ fn candidate(server: &MetServer) -> String {
     let state = match server.admission {
         Admission::Open if server.is_resolved => "open",
         Admission::Open => "open, but the way to it is not known",
+        Admission::Draining => "draining",
         Admission::Kept | Admission::Reset => "failed",
     };
     format!("{address}: {state}, weight {weight}, {active} active, {inactive} inactive")

@@ -6,7 +6,7 @@ use lvs_model::{
 };
 
 use crate::{
-    frame::{ACK, Frame, SYN, tcp, udp},
+    frame::{ACK, FIN, Frame, SYN, tcp, udp},
     scenario::{Check, Scenario, Step},
     world::{
         CLIENT_MAC, CLIENTS_MAC, SERVERS, VERSIONS, client, forwarded, real, server, single, vip,
@@ -43,10 +43,14 @@ pub(crate) fn all() -> Vec<Scenario> {
             ("removed", without),
         ] {
             all.push(kept(version, what, change));
+            all.push(port_used_again(version, what, change));
+            all.push(asked_again(version, what, change));
             all.push(reset(version, what, change));
             all.push(moved(version, what, change));
         }
         all.push(drained(version));
+        let draining = |plan: &Plan| with(plan, Admission::Draining);
+        all.push(port_used_again(version, "draining", draining));
         all.push(end_of_a_drain(version));
         all.push(back_again(version));
         all.push(removed_service(version));
@@ -88,6 +92,36 @@ fn stays(name: String, version: u8, before: &Plan, after: &Plan) -> Scenario {
             seconds: 900,
         })
         .check(Check::Slots(3))
+}
+
+/// A client that has closed its connection comes back from the same port before the entry has
+/// expired: a new connection, which goes elsewhere.
+fn port_used_again(version: u8, what: &str, change: fn(&Plan) -> Plan) -> Scenario {
+    let (from, to) = (client(version, 40000), vip(version));
+    let [here, gone] = [11, 12].map(|n| real(version, n, 80));
+    let [syn, ack, fin] = [SYN, ACK, FIN | ACK].map(|flags| tcp(from, to, flags));
+    let plan = two(Protocol::Tcp, version, OnFailure::Keep);
+    Scenario::new(format!("{what} {version}: the client's port is used again"), plan.clone())
+        .goes(&syn, Event::New, &forwarded(&syn, gone, Method::Direct))
+        .goes(&ack, Event::Known, &forwarded(&ack, gone, Method::Direct))
+        .goes(&fin, Event::Known, &forwarded(&fin, gone, Method::Direct))
+        .plan(change(&plan))
+        .goes(&ack, Event::Known, &forwarded(&ack, gone, Method::Direct))
+        .goes(&syn, Event::New, &forwarded(&syn, here, Method::Direct))
+        .check(Check::Slots(1))
+}
+
+/// A client that was not answered asks again: it is served by another.
+fn asked_again(version: u8, what: &str, change: fn(&Plan) -> Plan) -> Scenario {
+    let (from, to) = (client(version, 40000), vip(version));
+    let [here, gone] = [11, 12].map(|n| real(version, n, 80));
+    let syn = tcp(from, to, SYN);
+    let plan = two(Protocol::Tcp, version, OnFailure::Keep);
+    Scenario::new(format!("{what} {version}: a half-open connection"), plan.clone())
+        .goes(&syn, Event::New, &forwarded(&syn, gone, Method::Direct))
+        .plan(change(&plan))
+        .goes(&syn, Event::New, &forwarded(&syn, here, Method::Direct))
+        .check(Check::Slots(1))
 }
 
 /// The connection that exists is reset; the client's next attempt is served by another.
