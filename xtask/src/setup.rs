@@ -70,20 +70,26 @@ fn install(screen: &mut Screen, program: &str, package: &str) -> Result<()> {
 
 /// Does once what everything else does often.
 fn probe() -> Result<()> {
+    const PRIVILEGED: &str = "in a container, run it with --privileged";
     let lab = Lab::new("lvsprobe")?;
-    let namespace = lab.namespace("probe").context(
-        "network namespaces are missing\nhelp: in a container, run it with --privileged",
-    )?;
+    let namespace = lab
+        .namespace("probe")
+        .map_err(|error| missing("network namespaces", PRIVILEGED, &error))?;
     namespace
         .ip(&["link add veth0 type veth peer name veth1"])
-        .context("virtual Ethernet is missing\nhelp: modprobe veth")?;
-    drop(TestProgram::pass(&namespace, "veth0").context(
-        "the right to load XDP programs is missing\nhelp: the kernel needs CONFIG_BPF_SYSCALL; \
-         in a container, run it with --privileged",
-    )?);
-    drop(lab.bpffs().context(
-        "the right to mount a bpf filesystem is missing\nhelp: in a container, run it with \
-         --privileged",
-    )?);
+        .map_err(|error| missing("virtual Ethernet", "modprobe veth", &error))?;
+    drop(TestProgram::pass(&namespace, "veth0").map_err(|error| {
+        let help = "the kernel needs CONFIG_BPF_SYSCALL; in a container, run it with --privileged";
+        missing("the right to load XDP programs", help, &error)
+    })?);
+    drop(
+        lab.bpffs()
+            .map_err(|error| missing("the right to mount a bpf filesystem", PRIVILEGED, &error))?,
+    );
     Ok(())
+}
+
+fn missing(what: &str, help: &str, cause: &anyhow::Error) -> anyhow::Error {
+    let cause = format!("{cause:#}");
+    anyhow::anyhow!("{what}: missing here ({})\nhelp: {help}", cause.trim_end())
 }
