@@ -81,8 +81,8 @@ mod tests {
                 let Reading { jiffies, nanos } = reading(seconds);
                 let product = jiffies.wrapping_mul(clock.factor).wrapping_add(clock.offset);
                 let ticks = Ticks((product >> 32) as u32);
-                let off = ticks.since(Ticks::from_nanos(nanos)).abs();
-                assert!(off <= 1 + seconds as i32 / 10_000_000, "{hz} Hz: {off} ticks off");
+                let off = u64::from(ticks.since(Ticks::from_nanos(nanos)).unsigned_abs());
+                assert!(off <= 1 + seconds / 10_000_000, "{hz} Hz: {off} ticks off");
             }
         }
     }

@@ -2,6 +2,16 @@
 //!
 //! No decision lives here: a packet's whole way is [`lvs_core::director::process`].
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    reason = "calls cost time; words are cut; the entry point owns its context; \
+              what is public is reached by name"
+)]
 #![expect(unsafe_code, reason = "maps, helpers and packet memory are reached through raw pointers")]
 
 mod frame;
