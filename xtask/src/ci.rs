@@ -1,5 +1,5 @@
 //! `cargo xtask ci`
-use std::time::Instant;
+use std::{process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -27,7 +27,7 @@ fn jobs() -> String {
 }
 
 impl Ci {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<ExitCode> {
         let mut screen = Screen::new();
         let start = Instant::now();
         let wanted = |job: &Job| self.jobs.is_empty() || self.jobs.iter().any(|n| n == job.name);
@@ -40,9 +40,12 @@ impl Ci {
                 failed.push(job.name);
             }
         }
-        let tested = tests.map_or(Ok(()), |tests| summary(&mut screen, &tests, start));
-        ensure!(failed.is_empty(), "jobs failed: {}", failed.join(", "));
-        tested
+        if !failed.is_empty() {
+            let text = format!("jobs failed: {}", failed.join(", "));
+            screen.line(screen.paint(Paint::Bad, text));
+        }
+        let tested = tests.map_or(ExitCode::SUCCESS, |tests| summary(&mut screen, &tests, start));
+        Ok(if failed.is_empty() { tested } else { ExitCode::FAILURE })
     }
 }
 

@@ -32,17 +32,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Command::parse() {
-        Command::Demo(command) => command.run(),
+        Command::Demo(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Test(command) => command.run(),
         Command::Ci(command) => command.run(),
-        Command::Bench(command) => command.run(),
-        Command::Lab(command) => command.run(),
+        Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Lab(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            screen::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    done.unwrap_or_else(|error| {
+        screen::complain(&error);
+        ExitCode::FAILURE
+    })
 }
