@@ -13,15 +13,6 @@
               what is public is reached by name"
 )]
 #![expect(unsafe_code, reason = "maps, helpers and packet memory are reached through raw pointers")]
-#![expect(
-    clippy::inline_always,
-    reason = "a call costs what a whole step does, and the verifier follows pointers best without"
-)]
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "helpers speak i32 and u64; values are bounded by the size of a packet or a table"
-)]
 
 mod frame;
 mod maps;
