@@ -27,7 +27,7 @@ fn jobs() -> String {
 }
 
 impl Ci {
-    pub(crate) fn run(self) -> Result<ExitCode> {
+    pub(crate) fn run(self) -> ExitCode {
         let mut screen = Screen::new();
         let start = Instant::now();
         let wanted = |job: &Job| self.jobs.is_empty() || self.jobs.iter().any(|n| n == job.name);
@@ -45,7 +45,7 @@ impl Ci {
             screen.line(screen.paint(Paint::Bad, text));
         }
         let tested = tests.map_or(ExitCode::SUCCESS, |tests| summary(&mut screen, &tests, start));
-        Ok(if failed.is_empty() { tested } else { ExitCode::FAILURE })
+        if failed.is_empty() { tested } else { ExitCode::FAILURE }
     }
 }
 

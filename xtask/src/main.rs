@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Demo(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Test(command) => command.run(),
-        Command::Ci(command) => command.run(),
+        Command::Ci(command) => Ok(command.run()),
         Command::Bench(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Lab(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
