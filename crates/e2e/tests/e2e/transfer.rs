@@ -27,12 +27,34 @@ fn fifty_megabytes_arrive_whole(method: Method) -> Result<()> {
     Ok(())
 }
 
-/// Of the tunnel's header, which is of the same family here.
+/// Of a tunnel's header.
 fn overhead(family: Family) -> u32 {
     match family {
         Family::V4 => 20,
         Family::V6 => 40,
     }
+}
+
+#[test]
+fn a_tunnel_may_be_of_the_other_family() -> Result<()> {
+    const LENGTH: u64 = 5_000_000;
+    let world = World::with_servers(Method::Tunnel, 1)?;
+    let mut services = Vec::new();
+    for (name, inner, outer) in
+        [("in-v6", Family::V4, Family::V6), ("in-v4", Family::V6, Family::V4)]
+    {
+        let service = world.empty_service(inner, Protocol::Tcp)?.name(name);
+        services.push(service.server(world.real(0, outer, Protocol::Tcp)?));
+    }
+    let _director = world.direct(&services)?;
+    for (inner, outer) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
+        let to = world.virtual_(inner, Protocol::Tcp)?;
+        let up =
+            world.client()?.http_post(to, "/", LENGTH).with_context(|| format!("{inner:?}"))?;
+        assert_eq!(up.text(), format!("{LENGTH} {:016x}\n", checksum_of(LENGTH)), "{inner:?}");
+        assert_eq!(path_mtu(&world, inner)?, 1500 - overhead(outer), "{inner:?}");
+    }
+    Ok(())
 }
 
 /// What the client's kernel knows of the way to the virtual address.
