@@ -41,9 +41,8 @@ pub(crate) fn summary(screen: &mut Screen, tests: &Tests, start: Instant) -> Exi
     for failure in &tests.failures {
         screen.line(screen.paint(Paint::Bad, format_args!("failed: {failure}")));
     }
-    if counts.ignored > 0 {
-        let text = format!("{} tests are marked as ignored and did not run", counts.ignored);
-        screen.line(screen.paint(Paint::Notable, text));
+    for test in &tests.left_out {
+        screen.line(screen.paint(Paint::Notable, format_args!("left out: {test}")));
     }
     let minutes = start.elapsed().as_secs_f32() / 60.0;
     screen.line(format_args!("took {minutes:.1} minutes"));

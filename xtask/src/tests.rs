@@ -42,6 +42,8 @@ pub(crate) struct Tests {
     pub(crate) counts: Counts,
     /// Names of the failed ones.
     pub(crate) failures: Vec<String>,
+    /// Names of those that did not run, and why.
+    pub(crate) left_out: Vec<String>,
 }
 
 impl Tests {
@@ -49,7 +51,8 @@ impl Tests {
     pub(crate) fn build(screen: &mut Screen) -> Result<Self> {
         screen.line(screen.paint(Paint::Bold, "Building everything"));
         let built = cargo::build(&["test", "--workspace", "--no-run"])?;
-        Ok(Self { built, counts: Counts::default(), failures: Vec::new() })
+        let counts = Counts::default();
+        Ok(Self { built, counts, failures: Vec::new(), left_out: Vec::new() })
     }
 
     /// Runs a group of them.
@@ -88,6 +91,7 @@ impl Tests {
             self.failures.push(format!("{name}: ended before its tests did"));
         }
         self.failures.extend(failures.iter().map(|failure| format!("{name}: {failure}")));
+        self.left_out.extend(ignored(&output).map(|test| format!("{name}: {test}")));
         self.counts.add(counts);
         if counts == Counts::default() {
             screen.begin(format_args!("{:78}", "")); // nothing to tell of programs without tests
@@ -162,6 +166,15 @@ fn read(output: &str) -> (Counts, Vec<String>) {
     (counts, failures)
 }
 
+/// Tests that are marked as ignored, with the reason that they give.
+fn ignored(output: &str) -> impl Iterator<Item = String> {
+    let lines = output.lines().filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "));
+    lines.filter_map(|(name, end)| {
+        let reason = end.strip_prefix("ignored")?.trim_start_matches(", ");
+        Some(if reason.is_empty() { name.to_owned() } else { format!("{name} ({reason})") })
+    })
+}
+
 #[cfg(test)]
 mod unit {
     use super::*;
@@ -174,6 +187,12 @@ mod unit {
             test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out\n";
         let expected = Counts { passed: 13, failed: 1, ignored: 1 };
         assert_eq!(read(output), (expected, vec!["a::b".to_owned()]));
+    }
+
+    #[test]
+    fn ignored_tests_are_named_with_their_reasons() {
+        let output = "test a ... ok\ntest b ... ignored\ntest c ... ignored, slow\n";
+        assert_eq!(ignored(output).collect::<Vec<_>>(), ["b", "c (slow)"]);
     }
 
     #[test]
