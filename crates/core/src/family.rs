@@ -4,6 +4,7 @@ use crate::{
     clock::Ticks,
     connection::{Name, Narrow, Set, Slot, Wide, Word},
     forward::tunnel::Inherited,
+    hash::Keys,
     packet::{Packet, Truncated},
     tables::{Event, Tables},
     wire::{Raw32, checksum::Sum, ethernet::ethertype, icmp, ipv4, ipv6},
@@ -272,7 +273,7 @@ impl Family for V4 {
         let rest = u32::from(port) << 16 | u32::from(service);
         Name {
             key: u64::from(client) << 32 | u64::from(rest),
-            hash: tables.keys().pair(client, rest),
+            hash: Keys::pair_with(tables.pair_keys(), client, rest),
         }
     }
 }

@@ -16,6 +16,12 @@ impl Keys {
     #[inline(always)]
     pub fn pair(&self, a: u32, b: u32) -> u64 {
         let [k0, k1, k2, ..] = self.0;
+        Self::pair_with([k0, k1, k2], a, b)
+    }
+
+    /// As [`Self::pair`], with the first three keys.
+    #[inline(always)]
+    pub fn pair_with([k0, k1, k2]: [u64; 3], a: u32, b: u32) -> u64 {
         k0.wrapping_add(k1.wrapping_mul(u64::from(a))).wrapping_add(k2.wrapping_mul(u64::from(b)))
     }
 

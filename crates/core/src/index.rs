@@ -1,6 +1,6 @@
 //! The index: from an address, port and protocol to a service, or to a server behind NAT.
 use crate::{
-    hash,
+    hash::{self, Keys},
     tables::{IndexKind, IndexLine, Server, Service, Tables},
 };
 
@@ -21,17 +21,32 @@ pub struct Endpoint {
 impl Endpoint {
     /// Keyed hash, never 0.
     #[inline(always)]
-    pub fn tag(&self, keys: hash::Keys, kind: IndexKind) -> u64 {
-        let rest =
-            u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(kind as u8);
+    pub fn tag(&self, keys: Keys, kind: IndexKind) -> u64 {
         let hash = match self.version {
-            4 => {
-                let [address, ..] = self.address;
-                keys.pair(address, rest)
-            }
-            _ => keys.five(self.address, rest),
+            4 => keys.pair(self.first_word(), self.rest(kind)),
+            _ => keys.five(self.address, self.rest(kind)),
         };
         hash | 1
+    }
+
+    /// As [`Self::tag`], with the keys of `tables`.
+    #[inline(always)]
+    fn tag_in(&self, tables: &impl Tables, kind: IndexKind) -> u64 {
+        match self.version {
+            4 => Keys::pair_with(tables.pair_keys(), self.first_word(), self.rest(kind)) | 1,
+            _ => self.tag(tables.keys(), kind),
+        }
+    }
+
+    #[inline(always)]
+    fn first_word(&self) -> u32 {
+        let [first, ..] = self.address;
+        first
+    }
+
+    #[inline(always)]
+    fn rest(&self, kind: IndexKind) -> u32 {
+        u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(kind as u8)
     }
 
     /// The two lines in which the entry with this tag may be.
@@ -44,7 +59,7 @@ impl Endpoint {
 /// The service that clients reach at `at`.
 #[inline(always)]
 pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service> {
-    let record = find(tables, at.tag(tables.keys(), IndexKind::Service))?;
+    let record = find(tables, at.tag_in(tables, IndexKind::Service))?;
     let service = tables.service(record as u32)?;
     let same = service.port == at.port
         && service.protocol == at.protocol
@@ -56,7 +71,7 @@ pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service
 /// The number of the first server that listens at `at` and answers through NAT.
 #[inline(always)]
 pub fn server(tables: &impl Tables, at: &Endpoint) -> Option<u32> {
-    find(tables, at.tag(tables.keys(), IndexKind::Server)).map(|number| number as u32)
+    find(tables, at.tag_in(tables, IndexKind::Server)).map(|number| number as u32)
 }
 
 /// Whether `server` listens at `at`.

@@ -21,6 +21,12 @@ pub trait Tables {
     fn now(&self) -> Ticks;
     /// The random keys of the hashes.
     fn keys(&self) -> Keys;
+    /// The first three of them, which are all that hashes of IPv4 take.
+    #[inline(always)]
+    fn pair_keys(&self) -> [u64; 3] {
+        let Keys([k0, k1, k2, ..]) = self.keys();
+        [k0, k1, k2]
+    }
 
     /// As [`crate::packet::Packet::forget`].
     #[inline(always)]

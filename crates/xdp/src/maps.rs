@@ -112,6 +112,12 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn pair_keys(&self) -> [u64; 3] {
+        // SAFETY: as in `keys`; the beginning of the same array.
+        unsafe { read_volatile((&raw const KEYS).cast()) }
+    }
+
+    #[inline(always)]
     fn forget(&self, value: usize, limit: usize) -> usize {
         crate::frame::forget(value, limit)
     }
