@@ -122,13 +122,16 @@ fn known<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -
     if let Err(event) = flow.read(packet, l3) {
         return if flow.ip.protocol == F::ICMP { Verdict::UNDECIDED } else { Verdict::pass(event) };
     }
-    let Some(service) = index::service(tables, &flow.destination()) else {
+    let to = flow.destination();
+    let Some(service) = index::service(tables, &to) else {
         return match index::server(tables, &flow.source()) {
             Some(_) => Verdict::UNDECIDED,
             None => Verdict::pass(Event::NotOurs),
         };
     };
-    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
+    // Not the service's own, for which the search for the connection would wait.
+    let virtual_hash = to.virtual_hash_in(tables);
+    let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     let now = tables.now();
     let Some(found) = connection::find::<F>(tables, &name, now) else {
         return Verdict::UNDECIDED;
@@ -261,7 +264,8 @@ fn remember<F: Family>(
     word: Word,
     now: Ticks,
 ) {
-    let name = F::name(tables, flow.ip.source, flow.source_port, service.number);
+    let (number, virtual_hash) = (service.number, service.virtual_hash);
+    let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
     if connection::insert::<F>(tables, &name, word, now).is_err() {
         tables.count_event(Event::TableFull as u8);
     }

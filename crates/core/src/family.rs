@@ -131,12 +131,15 @@ pub trait Family: Copy {
         word: Word,
         now: Ticks,
     ) -> bool;
-    /// What names the connection of this client (address, port as loaded) with a service.
+    /// What names the connection of this client (address, port as loaded) with a service. Its place
+    /// depends on the service by its `virtual_hash`, which the packet alone gives, so
+    /// that the CPU can look there while it still searches for the service.
     fn name(
         tables: &impl Tables,
         client: Self::Address,
         port: u16,
         service: u16,
+        virtual_hash: u64,
     ) -> Name<<Self::Slot as Slot>::Key>;
 }
 
@@ -269,11 +272,18 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn name(tables: &impl Tables, client: u32, port: u16, service: u16) -> Name<u64> {
+    fn name(
+        tables: &impl Tables,
+        client: u32,
+        port: u16,
+        service: u16,
+        virtual_hash: u64,
+    ) -> Name<u64> {
         let rest = u32::from(port) << 16 | u32::from(service);
+        let hash = Keys::pair_with(tables.pair_keys(), client, port.into());
         Name {
             key: u64::from(client) << 32 | u64::from(rest),
-            hash: Keys::pair_with(tables.pair_keys(), client, rest),
+            hash: hash.wrapping_add(virtual_hash),
         }
     }
 }
@@ -381,13 +391,19 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn name(tables: &impl Tables, client: [u32; 4], port: u16, service: u16) -> Name<[u64; 3]> {
+    fn name(
+        tables: &impl Tables,
+        client: [u32; 4],
+        port: u16,
+        service: u16,
+        virtual_hash: u64,
+    ) -> Name<[u64; 3]> {
         let [a, b, c, d] = client;
         let rest = u32::from(port) << 16 | u32::from(service);
         let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Name {
             key: [join(a, b), join(c, d), u64::from(rest)],
-            hash: tables.keys().five(client, rest),
+            hash: tables.keys().five(client, port.into()).wrapping_add(virtual_hash),
         }
     }
 }

@@ -29,6 +29,19 @@ impl Endpoint {
         hash | 1
     }
 
+    /// What the hash of a connection with the service here has of it. For one service it is constant,
+    /// so the connections' hash stays strongly universal ([`Keys`]); it goes through
+    /// [`hash::second`] since both parts take the same keys.
+    pub fn virtual_hash(&self, keys: Keys) -> u64 {
+        hash::second(self.tag(keys, IndexKind::Service))
+    }
+
+    /// As [`Self::virtual_hash`], with the keys of `tables`.
+    #[inline(always)]
+    pub fn virtual_hash_in(&self, tables: &impl Tables) -> u64 {
+        hash::second(self.tag_in(tables, IndexKind::Service))
+    }
+
     /// As [`Self::tag`], with the keys of `tables`.
     #[inline(always)]
     fn tag_in(&self, tables: &impl Tables, kind: IndexKind) -> u64 {

@@ -84,7 +84,7 @@ fn about_answer<'t, F: Family>(
     let at = embedded.endpoint(embedded.ip.source, embedded.source_port);
     let service = index::service(tables, &at)?;
     let (client, port) = (embedded.ip.destination, embedded.destination_port);
-    let name = F::name(tables, client, port, service.number);
+    let name = F::name(tables, client, port, service.number, service.virtual_hash);
     let found = connection::find_apart::<F>(tables, &name, tables.now())?;
     server_of(tables, found.word.server())
 }
@@ -163,7 +163,7 @@ fn connection_with<'t, F: Family>(
     if !index::is_at(server, &ends.endpoint()) {
         return None;
     }
-    let name = F::name(tables, ends.client, ends.client_port, server.service);
+    let name = F::name(tables, ends.client, ends.client_port, server.service, server.virtual_hash);
     connection::find_apart::<F>(tables, &name, tables.now())
         .filter(|found| found.word.server() == number)
 }

@@ -177,8 +177,8 @@ pub struct Service {
     pub step: u32,
     /// Number of this record.
     pub record: u32,
-    /// Unused.
-    pub spare2: [u32; 2],
+    /// [`crate::index::Endpoint::virtual_hash`] of its address.
+    pub virtual_hash: u64,
     /// Ticks that a connection is remembered, by [`State::timeout_index`].
     pub timeouts: [u32; State::TIMEOUTS],
 }
@@ -286,7 +286,11 @@ pub struct Server {
     /// As it stands in packets.
     pub virtual_port: u16,
     /// Unused.
-    pub spare3: [u16; 15],
+    pub spare3: [u16; 3],
+    /// [`Service::virtual_hash`] of its service.
+    pub virtual_hash: u64,
+    /// Unused.
+    pub spare4: [u64; 2],
 }
 
 // Elements of these sizes lie on cache lines of their own: the kernel aligns whole arrays to pages.

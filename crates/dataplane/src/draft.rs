@@ -142,7 +142,7 @@ impl Stage<'_> {
             .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight)))
             .map(|(&server, weight)| Candidate { server, weight })
             .collect();
-        let mut value = records::service(planned, held.number, &list);
+        let mut value = records::service(self.memory.keys, planned, held.number, &list);
         let same_scheduler = old.is_some_and(|old| old.scheduler == value.scheduler);
         self.list(&mut value, old.as_ref().filter(|_| old_list == list), &list, old.as_ref())?;
         let ring = self.ring_of(planned.scheduler, &list);
@@ -189,7 +189,7 @@ impl Stage<'_> {
             let staged = StagedServer {
                 key: planned.key,
                 address: server.address,
-                value: records::server(&planned.key, held.number, server),
+                value: records::server(self.memory.keys, &planned.key, held.number, server),
                 record: 0,
                 admission: records::admission(server, planned.on_failure, reset),
                 last_weight,

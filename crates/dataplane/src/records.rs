@@ -5,6 +5,7 @@ use lvs_core::{
     clock::Ticks,
     family::{V4, V6},
     forward::{Method, tunnel::outer_sum},
+    hash::Keys,
     scheduler::{Scheduler, mh, sh},
     state::{State, TCP_TIMEOUTS, UDP_TIMEOUTS},
     tables::{Admission, Candidate, Server, Service},
@@ -18,11 +19,11 @@ use lvs_model::{
 
 use crate::{
     cursor,
-    index::{version, words},
+    index::{endpoint, version, words},
 };
 
 /// The record of a server, but for the chain of those that share its address.
-pub(crate) fn server(key: &ServiceKey, number: u16, server: &PlannedServer) -> Server {
+pub(crate) fn server(keys: Keys, key: &ServiceKey, number: u16, server: &PlannedServer) -> Server {
     let (inner, outer) = (version(key.address.ip()), version(server.address.ip()));
     let mut record = Server {
         macs: macs([0; 6], [0; 6]),
@@ -42,7 +43,9 @@ pub(crate) fn server(key: &ServiceKey, number: u16, server: &PlannedServer) -> S
         source: [0; 4],
         virtual_address: words(key.address.ip()),
         virtual_port: key.address.port().to_be(),
-        spare3: [0; 15],
+        spare3: [0; 3],
+        virtual_hash: virtual_hash(keys, key),
+        spare4: [0; 2],
     };
     if let Some(Hop::Link { interface, source_mac, neighbour_mac, source, mtu }) = server.hop {
         record.macs = macs(neighbour_mac, source_mac);
@@ -62,7 +65,12 @@ pub(crate) fn server(key: &ServiceKey, number: u16, server: &PlannedServer) -> S
 }
 
 /// The record of a service without its number, list and ring.
-pub(crate) fn service(planned: &PlannedService, number: u16, list: &[Candidate]) -> Service {
+pub(crate) fn service(
+    keys: Keys,
+    planned: &PlannedService,
+    number: u16,
+    list: &[Candidate],
+) -> Service {
     let (max_weight, step) = cursor::bounds(list);
     Service {
         address: words(planned.key.address.ip()),
@@ -84,9 +92,13 @@ pub(crate) fn service(planned: &PlannedService, number: u16, list: &[Candidate])
         max_weight,
         step,
         record: 0,
-        spare2: [0; 2],
+        virtual_hash: virtual_hash(keys, &planned.key),
         timeouts: timeouts(planned.key.protocol, &planned.timeouts),
     }
+}
+
+fn virtual_hash(keys: Keys, key: &ServiceKey) -> u64 {
+    endpoint(key.protocol, key.address).virtual_hash(keys)
 }
 
 /// IPVS's timeouts with what `--set` changes there, in ticks.
