@@ -210,6 +210,9 @@ fn plan(site: &Site) -> Result<(Vec<Service>, Vec<Planned>)> {
         let vip = *vips.get(number).context("a virtual address for each service")?;
         let address = SocketAddr::new(vip, 80);
         let mut service = Service::new(name, address, method).scheduler(scheduler).checked();
+        // A client's port that is used again goes where it went while that is remembered, as with
+        // IPVS: not for so long that it blurs how requests spread.
+        service = service.line("timeouts = { fin = \"5s\" }");
         let mut real = Vec::new();
         for (number, _) in METHODS.iter().enumerate().filter(|(_, other)| **other == method) {
             let ip = site.server_address(number, family)?;
