@@ -34,7 +34,8 @@ fn nothing_is_lost_while_the_daemon_dies_and_returns(method: Method) -> Result<(
     more(100)?;
     let Ok(response) = transfer.join() else { bail!("the transfer panicked") };
     assert_eq!(response.context("the transfer")?.checksum, checksum_of(LENGTH));
-    load.finish()?.ensure_none_lost()
+    let told = || director.lvs(&["stats"]).unwrap_or_default();
+    load.finish()?.ensure_none_lost().with_context(told)
 }
 
 #[test]
