@@ -1,7 +1,7 @@
 //! The one road of every change: it changes what is desired or observed, `model::plan` computes
 //! what the tables must hold, the data plane takes it as a whole or not at all.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Instant,
@@ -84,6 +84,9 @@ pub(crate) struct Engine<T, W> {
     told: BTreeMap<Target, Told>,
     /// Why the way to an address is not known.
     unresolved: BTreeMap<IpAddr, String>,
+    /// Addresses whose way is still what the predecessor knew: that it is not found yet is no reason
+    /// to close a server that is being served.
+    inherited: BTreeSet<IpAddr>,
     /// What the tables hold.
     applied: Plan,
     /// The last apply failed: the tables are behind what is observed.
@@ -116,6 +119,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             observed: Observed::default(),
             told: BTreeMap::new(),
             unresolved: BTreeMap::new(),
+            inherited: BTreeSet::new(),
             applied: Plan::default(),
             behind: true,
             apply_trouble: None,
@@ -218,10 +222,13 @@ impl<T: Tables, W: Watch> Engine<T, W> {
                 if self.unresolved.remove(&address).is_some() {
                     info!(server = %address, "the way to the server is known");
                 }
-                self.observed.hops.insert(address, hop);
+                self.inherited.remove(&address);
+                self.unsaved |= self.observed.hops.insert(address, hop) != Some(hop);
             }
             Err(reason) => {
-                if self.observed.hops.remove(&address).is_some() {
+                if !self.inherited.contains(&address)
+                    && self.observed.hops.remove(&address).is_some()
+                {
                     warn!(server = %address, reason, "the way to the server is lost");
                 }
                 self.unresolved.insert(address, reason);
@@ -244,11 +251,25 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.sweep_trouble = trouble;
         self.end_drains(now);
+        if now >= self.about.started + INHERITED {
+            self.disinherit();
+        }
         if self.behind {
             self.settle();
         }
         if self.unsaved {
             self.save();
+        }
+    }
+
+    /// Gives up ways that only the predecessor has found.
+    fn disinherit(&mut self) {
+        for address in std::mem::take(&mut self.inherited) {
+            if let Some(reason) = self.unresolved.get(&address) {
+                warn!(server = %address, reason, "the way to the server is lost");
+                self.observed.hops.remove(&address);
+                self.behind = true;
+            }
         }
     }
 
@@ -287,10 +308,14 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     /// Whether every way was answered for, one way or the other.
     pub(crate) fn knows_all_ways(&self) -> bool {
         server_addresses(&self.running).iter().all(|address| {
-            self.observed.hops.contains_key(address) || self.unresolved.contains_key(address)
+            let found = self.observed.hops.contains_key(address);
+            (found && !self.inherited.contains(address)) || self.unresolved.contains_key(address)
         })
     }
 }
+
+/// Seconds after which a way must have been found anew.
+const INHERITED: u64 = 10;
 
 /// Which servers a target speaks for: the index of the service, and the server's address.
 type Users = BTreeMap<Target, Vec<(usize, SocketAddr)>>;

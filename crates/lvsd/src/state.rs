@@ -1,5 +1,5 @@
-//! What a daemon that takes over must know and the tables do not tell: health, and the changes that
-//! were made at run time.
+//! What a daemon that takes over must know and the tables do not tell: health, the ways to the
+//! servers, and the changes that were made at run time.
 //!
 //! The file lies beside the socket, on a file system that a reboot empties, as it does the pinned
 //! tables. It is read only by a daemon that has taken tables over.
@@ -8,13 +8,13 @@ use std::{
     fs,
     hash::{DefaultHasher, Hasher},
     io::{self, Write},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use lvs_model::{
     desired::{Check, Desired, Service},
-    observed::{Health, Target},
+    observed::{Health, Hop, Target},
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub(crate) struct State {
     removed: Vec<String>,
     /// Health by check, so that a check is written once for all servers.
     health: Vec<Checked>,
+    /// The ways to the servers.
+    #[serde(default)]
+    hops: BTreeMap<IpAddr, Hop>,
 }
 
 /// Targets of one check, each with the time of its last change, in seconds of the Unix clock.
@@ -50,6 +53,7 @@ impl State {
         file: &Desired,
         running: &Desired,
         health: impl IntoIterator<Item = (Target, Health, u64)>,
+        hops: &BTreeMap<IpAddr, Hop>,
     ) -> Self {
         let changed = running
             .services
@@ -70,7 +74,14 @@ impl State {
             };
         }
         let health = by_check.into_values().collect();
-        Self { version: VERSION, base: fingerprint(file), changed, removed, health }
+        Self {
+            version: VERSION,
+            base: fingerprint(file),
+            changed,
+            removed,
+            health,
+            hops: hops.clone(),
+        }
     }
 
     /// The desired state that ran: the file with the changes. `None`: the file is another one than
@@ -99,6 +110,11 @@ impl State {
                 (Target { address: *address, check: check.clone() }, health, *since)
             })
         })
+    }
+
+    /// The ways to the servers.
+    pub(crate) fn hops(&self) -> &BTreeMap<IpAddr, Hop> {
+        &self.hops
     }
 
     /// Whether changes were made that the file does not have.

@@ -15,6 +15,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             self.observed.health.insert(target.clone(), health);
             self.told.insert(target, Told { since, reason: None });
         }
+        self.observed.hops.clone_from(state.hops());
+        self.inherited = state.hops().keys().copied().collect();
         let Some(running) = state.running(&self.loaded.desired) else {
             warn!("the file was edited: changes made at run time are undone");
             return;
@@ -50,7 +52,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         let since = |target| self.told.get(target).map_or(0, |told: &Told| told.since);
         let health = self.observed.health.iter();
         let health = health.map(|(target, health)| (target.clone(), *health, since(target)));
-        let state = State::new(&self.loaded.desired, &self.running, health);
+        let state = State::new(&self.loaded.desired, &self.running, health, &self.observed.hops);
         if let Err(error) = state::write(path, &state) {
             let path = path.display();
             warn!(%error, %path, "the state is not saved: a successor will not know it");

@@ -273,6 +273,30 @@ fn a_successor_knows_health_and_changes() {
 }
 
 #[test]
+fn a_successor_keeps_a_way_until_it_is_found_anew_or_not_for_long() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    engine.on_tick(104);
+    drop(engine);
+
+    let mut successor = cold(&setup.path());
+    successor.restore(&state::read(&setup.state()).unwrap());
+    successor.watch_all();
+    assert!(!successor.knows_all_ways());
+    for number in [11, 12] {
+        let hop = Err("waiting for its MAC address".to_owned());
+        successor.on_hop(HopEvent { address: [10, 0, 0, number].into(), hop });
+    }
+    successor.settle();
+    assert_eq!(successor.admission("10.0.0.11:80"), Some(Admission::Open));
+    let hop = Ok(fake::hop(11));
+    successor.on_hop(HopEvent { address: [10, 0, 0, 11].into(), hop });
+    successor.on_tick(10_000);
+    assert_eq!(successor.admission("10.0.0.11:80"), Some(Admission::Open));
+    assert_eq!(successor.admission("10.0.0.12:80"), Some(Admission::Draining));
+}
+
+#[test]
 fn an_edited_file_wins_over_changes_but_not_over_health() {
     let setup = Setup::new();
     let mut engine = setup.running();
