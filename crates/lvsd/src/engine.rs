@@ -149,6 +149,10 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         if plan == self.applied && !self.behind {
             return;
         }
+        // First: a successor must not close what these tables have open.
+        if self.unsaved {
+            self.save();
+        }
         match self.tables.apply(&plan) {
             Ok(()) => {
                 if self.apply_trouble.take().is_some() {
@@ -210,7 +214,6 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.told.insert(target.clone(), Told { since: now, reason });
         self.observed.health.insert(target, health);
-        // With the next tick: a successor would find it out by itself.
         self.unsaved = true;
     }
 

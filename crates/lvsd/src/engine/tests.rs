@@ -259,7 +259,7 @@ fn a_successor_knows_health_and_changes() {
     let down = engine.watch.targets.iter().find(|t| t.address == address("10.0.0.12:80"));
     let (target, health) = (down.unwrap().clone(), Health::Down);
     engine.on_health(HealthEvent { target, health, reason: None }, 103);
-    engine.on_tick(104);
+    engine.settle();
     drop(engine); // as kill -9 does: nothing is written any more
 
     let mut successor = cold(&setup.path());
@@ -275,9 +275,7 @@ fn a_successor_knows_health_and_changes() {
 #[test]
 fn a_successor_keeps_a_way_until_it_is_found_anew_or_not_for_long() {
     let setup = Setup::new();
-    let mut engine = setup.running();
-    engine.on_tick(104);
-    drop(engine);
+    drop(setup.running());
 
     let mut successor = cold(&setup.path());
     successor.restore(&state::read(&setup.state()).unwrap());
