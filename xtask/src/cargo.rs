@@ -65,7 +65,7 @@ fn read(message: &Value) -> Option<Built> {
     let target = text(message.get("target")?.get("name"))?;
     let is_test = message.get("profile")?.get("test")?.as_bool()?;
     let folder = manifest.parent()?.to_owned();
-    // path+file:///work/crates/core#lvs-core@0.1.0, or ...crates/lvs#0.1.0 when the folder says it.
+    // path+file:///home/me/lvs/crates/core#lvs-core@0.1.0, or ...crates/lvs#0.1.0 when the folder says it.
     let id = text(message.get("package_id"))?;
     let (path, fragment) = id.rsplit_once('#')?;
     let package = match fragment.split_once('@') {
