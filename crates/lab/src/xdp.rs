@@ -1,5 +1,10 @@
 //! Small XDP programs for tests of the laboratory itself and for floors of measurements.
-use std::os::fd::{AsFd, OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 
@@ -49,10 +54,23 @@ impl TestProgram {
     }
 }
 
+/// The kernel takes a program off its interface a moment after its link was closed.
+fn attach_when_free(program: BorrowedFd<'_>, interface: &str) -> io::Result<OwnedFd> {
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        match sys::attach_xdp(program, interface) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
+
 fn attach(namespace: &Namespace, interface: &str, instructions: &[u64]) -> Result<TestProgram> {
     namespace.run(|| {
         let program = sys::load_xdp(instructions).context("load an XDP program")?;
-        let link = sys::attach_xdp(program.as_fd(), interface)
+        let link = attach_when_free(program.as_fd(), interface)
             .with_context(|| format!("attach an XDP program to {interface}"))?;
         Ok(TestProgram { _link: link })
     })

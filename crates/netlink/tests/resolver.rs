@@ -266,7 +266,7 @@ fn only_entries_of_lvs_are_removed_and_a_successor_knows_them() {
 
         drop(changes);
         resolver.finish().await.unwrap();
-        assert!(!neighbour_shows("10.9.0.11", "managed"));
+        until("ours is gone", || !neighbour_shows("10.9.0.11", "managed")).await;
         assert!(neighbour_shows("10.9.0.12", "PERMANENT"), "the operator's own stays");
     });
 }
