@@ -47,8 +47,6 @@ pub struct Fragment {
 
 /// Bytes of the fixed header.
 pub const LEN: usize = size_of::<Ipv6>();
-/// The smallest MTU of a link (section 5).
-pub const MIN_MTU: u16 = 1280;
 
 /// Values of `next_header`.
 pub mod next {
