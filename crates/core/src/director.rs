@@ -31,6 +31,37 @@ pub enum Action {
     Drop,
 }
 
+/// A stretch of a packet's way that is a kernel program of its own. Each has a whole stack (512
+/// bytes) and all of the verifier's patience to itself, and to go on with the next is a jump, where
+/// a call costs as much as the search for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Where every packet comes in: a packet of IPv4 whose connection is known, or no service's.
+    Entry = 0,
+    /// Any other packet of IPv4.
+    OtherV4 = 1,
+    /// As [`Self::Entry`], of IPv6.
+    KnownV6 = 2,
+    /// As [`Self::OtherV4`], of IPv6.
+    OtherV6 = 3,
+}
+
+impl Stage {
+    /// All stages, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Entry, Self::OtherV4, Self::KnownV6, Self::OtherV6];
+
+    /// Name of its kernel program.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "lvs",
+            Self::OtherV4 => "lvs_other_v4",
+            Self::KnownV6 => "lvs_known_v6",
+            Self::OtherV6 => "lvs_other_v6",
+        }
+    }
+}
+
 /// What is to be done with a packet, and why, in one word, since a BPF function returns no more:
 /// interface (bits 47 to 16), event (15 to 8), action (7 to 0).
 #[must_use]
@@ -63,9 +94,6 @@ impl Verdict {
         Self((event as u64) << 8 | 3)
     }
 
-    /// None yet: the next step decides.
-    const UNDECIDED: Self = Self(u64::MAX);
-
     /// What is to be done.
     #[inline(always)]
     pub const fn action(self) -> Action {
@@ -93,40 +121,54 @@ impl core::fmt::Debug for Verdict {
 
 /// Handles one packet: rewrites it in place and says where it goes. Counts all but the verdict's
 /// own event.
-#[inline(always)]
 pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
-    match ethernet::parse(packet) {
-        Ok((ethertype::IPV4, l3)) => balance::<V4>(packet, tables, l3),
-        Ok((ethertype::IPV6, l3)) => balance::<V6>(packet, tables, l3),
-        Ok(_) => Verdict::pass(Event::NotIp),
-        Err(Truncated) => Verdict::pass(Event::Truncated),
+    let mut stage = Stage::Entry;
+    loop {
+        match run(stage, packet, tables) {
+            Ok(verdict) => return verdict,
+            Err(next) => stage = next,
+        }
     }
 }
 
+/// One stage of [`process`]. Each reads the packet anew, which costs less than to keep what the one
+/// before has read.
+///
+/// # Errors
+/// The stage that the packet, which is as it was, is left to.
 #[inline(always)]
-fn balance<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    match known::<F>(packet, tables, l3) {
-        Verdict::UNDECIDED => other::<F>(packet, tables, l3),
-        verdict => verdict,
+pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let Ok((ethertype, l3)) = ethernet::parse(packet) else {
+        return Ok(Verdict::pass(Event::Truncated));
+    };
+    match (stage, ethertype) {
+        (Stage::Entry, ethertype::IPV4) => known::<V4>(packet, tables, l3),
+        (Stage::Entry, ethertype::IPV6) => Err(Stage::KnownV6),
+        (Stage::Entry, _) => Ok(Verdict::pass(Event::NotIp)),
+        (Stage::KnownV6, _) => known::<V6>(packet, tables, l3),
+        (Stage::OtherV4, _) => Ok(other::<V4>(packet, tables, l3)),
+        (Stage::OtherV6, _) => Ok(other::<V6>(packet, tables, l3)),
     }
 }
 
-// What follows is called from the one above, never from another step: so their stacks do not add
-// up, and 512 bytes are all there is. It reads the packet anew, which costs less than to keep it.
-
-/// A packet of a client whose connection is known and goes on, as nearly all are, in one function:
-/// a call costs as much as the search for the connection. Also one that concerns no service.
-#[inline(never)]
-fn known<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+/// A packet of a client whose connection is known and goes on, as nearly all are; also one that
+/// concerns no service.
+#[inline(always)]
+fn known<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    l3: usize,
+) -> Result<Verdict, Stage> {
     let mut flow = Flow::<F>::blank();
     if let Err(event) = flow.read(packet, l3) {
-        return if flow.ip.protocol == F::ICMP { Verdict::UNDECIDED } else { Verdict::pass(event) };
+        let is_icmp = flow.ip.protocol == F::ICMP;
+        return if is_icmp { Err(F::OTHER) } else { Ok(Verdict::pass(event)) };
     }
     let to = flow.destination();
     let Some(service) = index::service(tables, &to) else {
         return match index::server(tables, &flow.source()) {
-            Some(_) => Verdict::UNDECIDED,
-            None => Verdict::pass(Event::NotOurs),
+            Some(_) => Err(F::OTHER),
+            None => Ok(Verdict::pass(Event::NotOurs)),
         };
     };
     // Not the service's own, for which the search for the connection would wait.
@@ -134,34 +176,34 @@ fn known<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     let now = tables.now();
     let Some(found) = connection::find::<F>(tables, &name, now) else {
-        return Verdict::UNDECIDED;
+        return Err(F::OTHER);
     };
     let Some(handle) = tables.handle(found.word.server()) else {
-        return Verdict::drop(Event::Inconsistent);
+        return Ok(Verdict::drop(Event::Inconsistent));
     };
     let handle = Handle(handle.get());
     match fate(&flow, &found, handle.admission()) {
         Fate::Continues => {
             let Some(server) = tables.server(handle.record()) else {
-                return Verdict::drop(Event::Inconsistent);
+                return Ok(Verdict::drop(Event::Inconsistent));
             };
             note(tables, &flow, service, direction(server), &found, now);
             count_in(tables, &found.word, &flow, 0);
-            forward::send(packet, &flow, server, Event::Known)
+            Ok(forward::send(packet, &flow, server, Event::Known))
         }
         Fate::IsReset => {
             found.end(tables);
-            answer::reset(packet, &flow, Event::Reset)
+            Ok(answer::reset(packet, &flow, Event::Reset))
         }
         Fate::StartsAnew => {
             found.end(tables);
-            Verdict::UNDECIDED
+            Err(F::OTHER)
         }
     }
 }
 
 /// Any other packet: of a new connection, of a server behind NAT, an ICMP message.
-#[inline(never)]
+#[inline(always)]
 fn other<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
     let mut flow = Flow::<F>::blank();
     if let Err(event) = flow.read(packet, l3) {

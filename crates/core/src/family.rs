@@ -3,6 +3,7 @@ use crate::{
     answer::pseudo_header,
     clock::Ticks,
     connection::{Name, Narrow, Set, Slot, Wide, Word},
+    director::Stage,
     forward::tunnel::Inherited,
     hash::Keys,
     packet::{Packet, Truncated},
@@ -71,6 +72,8 @@ pub trait Family: Copy {
     const ENCAPSULATED: u8;
     /// Its ethertype.
     const ETHERTYPE: u16;
+    /// The stage for what is not done at once.
+    const OTHER: Stage;
 
     /// An address in four words; those that it has not are 0.
     fn words(address: Self::Address) -> [u32; 4];
@@ -158,6 +161,7 @@ impl Family for V4 {
     const ICMP: u8 = icmp::v4::PROTOCOL;
     const ENCAPSULATED: u8 = ipv4::IPIP;
     const ETHERTYPE: u16 = ethertype::IPV4;
+    const OTHER: Stage = Stage::OtherV4;
 
     #[inline(always)]
     fn words(address: u32) -> [u32; 4] {
@@ -296,6 +300,7 @@ impl Family for V6 {
     const ICMP: u8 = icmp::v6::PROTOCOL;
     const ENCAPSULATED: u8 = ipv6::next::IPV6;
     const ETHERTYPE: u16 = ethertype::IPV6;
+    const OTHER: Stage = Stage::OtherV6;
 
     #[inline(always)]
     fn words(address: [u32; 4]) -> [u32; 4] {

@@ -115,9 +115,14 @@ impl Dataplane {
         } else {
             Self::fresh(OBJECT, sizes, random_keys()?, Some(pins.clone()))?
         };
-        let program = dataplane.program()?;
+        let kernel = dataplane.kernel.as_ref().ok_or(Error::NotLoaded)?;
+        let old_stages = pins.stages();
+        pins.put_stages(kernel.stages()?)?;
         opened.interfaces =
-            attach_all(&pins, program, interfaces, settings.mode, &mut opened.warnings)?;
+            attach_all(&pins, kernel.fd()?, interfaces, settings.mode, &mut opened.warnings)?;
+        // A packet may still be on its way through the old program.
+        (dataplane.grace)();
+        old_stages.iter().try_for_each(|pin| pins.remove(pin))?;
         Ok((dataplane, opened))
     }
 
@@ -222,6 +227,7 @@ fn remove_all(pins: &Pins, sizes: &Sizes) -> Result<(), Error> {
     for interface in pins.linked() {
         pins.remove_link(&interface)?;
     }
+    pins.stages().iter().try_for_each(|pin| pins.remove(pin))?;
     for table in Table::all(sizes).iter().rev() {
         pins.remove(table.name)?;
     }

@@ -7,10 +7,10 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Map, MapData, MapError},
+    maps::{Map, MapData, MapError, ProgramArray},
     programs::{ProgramError, Xdp},
 };
-use lvs_core::hash::Keys;
+use lvs_core::{director::Stage, hash::Keys};
 
 use crate::{
     clock::Clock,
@@ -22,11 +22,12 @@ use crate::{
     sys,
 };
 
-/// The kernel program that is built in.
+/// The kernel programs that are built in: one for each [`Stage`].
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
-const PROGRAM: &str = "lvs";
+/// The map through which one stage jumps to the next.
+const STAGES: &str = "STAGES";
 
-/// The loaded program and the descriptors of its tables.
+/// The loaded programs and the descriptors of their tables.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
     /// Tables that the program does not know.
@@ -72,7 +73,7 @@ impl Kernel {
             .load(object)
             .map_err(|source| Error::Load { remedy: load_remedy(&source), source })?;
         let mut kernel = Self { ebpf, own: HashMap::new() };
-        kernel.program()?.load().map_err(program_error)?;
+        kernel.load_stages()?;
         for table in tables.iter().filter(|table| !table.shared) {
             let fd = match pinned.and_then(|pins| pins.get(table.name)) {
                 Some(fd) => fd,
@@ -86,19 +87,38 @@ impl Kernel {
         Ok(kernel)
     }
 
-    fn program(&mut self) -> Result<&mut Xdp, Error> {
-        let program = self.ebpf.program_mut(PROGRAM).ok_or(Error::Lacks(PROGRAM))?;
-        program.try_into().map_err(|_other_type| Error::Lacks(PROGRAM))
+    /// Loads the program of each stage, and makes it known to the others.
+    fn load_stages(&mut self) -> Result<(), Error> {
+        for stage in Stage::ALL {
+            let program = self.ebpf.program_mut(stage.name()).ok_or(Error::Lacks(stage.name()))?;
+            let program: &mut Xdp = program.try_into().or(Err(Error::Lacks(stage.name())))?;
+            program.load().map_err(program_error)?;
+            let fd = program.fd().and_then(|fd| Ok(fd.try_clone()?)).map_err(program_error)?;
+            let map = self.ebpf.map_mut(STAGES).ok_or(Error::Lacks(STAGES))?;
+            ProgramArray::try_from(map)
+                .and_then(|mut stages| stages.set(stage as u32, &fd, 0))
+                .map_err(|error| system("BPF_MAP_UPDATE_ELEM", STAGES, io_error(error)))?;
+        }
+        Ok(())
     }
 
-    /// The program's descriptor.
+    /// The descriptor of the program that interfaces get.
     pub(crate) fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
         Ok(self.xdp()?.fd().map_err(program_error)?.as_fd())
     }
 
     fn xdp(&self) -> Result<&Xdp, Error> {
-        let program = self.ebpf.program(PROGRAM).ok_or(Error::Lacks(PROGRAM))?;
-        program.try_into().map_err(|_other_type| Error::Lacks(PROGRAM))
+        let name = Stage::Entry.name();
+        let program = self.ebpf.program(name).ok_or(Error::Lacks(name))?;
+        program.try_into().map_err(|_other_type| Error::Lacks(name))
+    }
+
+    /// The map through which one stage jumps to the next.
+    pub(crate) fn stages(&self) -> Result<BorrowedFd<'_>, Error> {
+        match self.ebpf.map(STAGES) {
+            Some(Map::ProgramArray(data)) => Ok(data.fd().as_fd()),
+            _ => Err(Error::Lacks(STAGES)),
+        }
     }
 
     /// Pins all tables, the one that makes them valid last.

@@ -15,6 +15,9 @@ pub(crate) struct Pins {
 
 /// How a link's pin begins.
 const LINK: &str = "link-";
+/// How the pin of the map begins that leads from stage to stage of one load of the program. The
+/// kernel empties it when nothing pins it, and links go on after their daemon.
+const STAGES: &str = "stages-";
 /// How the name of the symbolic link begins that says in which mode a link is attached.
 const MODE: &str = "mode-";
 
@@ -68,12 +71,29 @@ impl Pins {
 
     /// Interfaces that have a pinned link.
     pub(crate) fn linked(&self) -> Vec<String> {
+        self.of_kind(LINK).iter().map(|rest| interface_of(rest)).collect()
+    }
+
+    /// What follows `kind` in the names of all pins that begin with it.
+    fn of_kind(&self, kind: &str) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let name = |entry: fs::DirEntry| {
+        let rest = |entry: fs::DirEntry| {
             let name = entry.file_name().into_string().ok()?;
-            name.strip_prefix(LINK).map(interface_of)
+            name.strip_prefix(kind).map(str::to_owned)
         };
-        entries.filter_map(name).collect()
+        entries.filter_map(rest).collect()
+    }
+
+    /// Pins of all stages.
+    pub(crate) fn stages(&self) -> Vec<String> {
+        self.of_kind(STAGES).iter().map(|number| format!("{STAGES}{number}")).collect()
+    }
+
+    /// Pins a program's stages beside those of its predecessors, which work on.
+    pub(crate) fn put_stages(&self, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        let numbers = self.of_kind(STAGES);
+        let last = numbers.iter().filter_map(|number| number.parse::<u64>().ok()).max();
+        self.put(&format!("{STAGES}{}", last.map_or(0, |last| last + 1)), fd)
     }
 
     pub(crate) fn link(&self, interface: &str) -> Option<OwnedFd> {

@@ -1,6 +1,7 @@
 //! The kernel program: entry point, maps, and the kernel's side of `lvs-core`'s traits.
 //!
-//! No decision lives here: a packet's whole way is [`lvs_core::director::process`].
+//! No decision lives here: a packet's whole way is [`lvs_core::director::process`], of which each
+//! stage is a program.
 #![no_std]
 #![expect(
     clippy::inline_always,
@@ -21,12 +22,13 @@ mod route;
 use aya_ebpf::{
     bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
     helpers::bpf_redirect,
-    macros::xdp,
+    macros::{map, xdp},
+    maps::ProgramArray,
     programs::XdpContext,
 };
 use lvs_core::{
-    director::{self, Action},
-    tables::Tables as _,
+    director::{self, Action, Stage, Verdict},
+    tables::{Event, Tables as _},
 };
 
 /// No panic is left in a program that loads; the symbol must exist all the same.
@@ -41,11 +43,42 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(link_section = "license")]
 pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// Balances one packet.
-#[xdp]
-pub fn lvs(ctx: XdpContext) -> u32 {
-    let tables = maps::Kernel::new(&ctx);
-    let verdict = director::process(&mut frame::Frame::new(&ctx), &tables);
+/// The programs of the stages, by their numbers. The kernel makes a jump of a call with a constant
+/// number, and empties the map when nobody has it open and nothing pins it.
+#[map]
+static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
+
+macro_rules! programs {
+    ($($(#[$doc:meta])* $name:ident = $stage:ident;)*) => {$(
+        $(#[$doc])*
+        #[xdp]
+        pub fn $name(ctx: XdpContext) -> u32 {
+            run(&ctx, Stage::$stage)
+        }
+    )*};
+}
+
+programs! {
+    /// See [`Stage::Entry`].
+    lvs = Entry;
+    /// See [`Stage::OtherV4`].
+    lvs_other_v4 = OtherV4;
+    /// See [`Stage::KnownV6`].
+    lvs_known_v6 = KnownV6;
+    /// See [`Stage::OtherV6`].
+    lvs_other_v6 = OtherV6;
+}
+
+#[inline(always)]
+fn run(ctx: &XdpContext, stage: Stage) -> u32 {
+    let tables = maps::Kernel::new(ctx);
+    let verdict = match director::run(stage, &mut frame::Frame::new(ctx), &tables) {
+        Ok(verdict) => verdict,
+        Err(next) => {
+            go_on(ctx, next);
+            Verdict::drop(Event::Inconsistent)
+        }
+    };
     tables.count_event(verdict.event());
     match verdict.action() {
         Action::Transmit => XDP_TX,
@@ -53,5 +86,21 @@ pub fn lvs(ctx: XdpContext) -> u32 {
         Action::Redirect(interface) => unsafe { bpf_redirect(interface, 0) as u32 },
         Action::Pass => XDP_PASS,
         Action::Drop => XDP_DROP,
+    }
+}
+
+/// Jumps to a stage; comes back only when that fails.
+#[inline(always)]
+fn go_on(ctx: &XdpContext, stage: Stage) {
+    // SAFETY: the kernel's context.
+    let jump = |stage: Stage| unsafe { STAGES.tail_call(ctx, stage as u32) };
+    match stage {
+        Stage::KnownV6 => {
+            jump(Stage::KnownV6);
+            // Something that the other arms have not: else the compiler makes one call of all, with
+            // a variable number, and the kernel an indirect jump.
+            frame::forget(0, 0);
+        }
+        other => jump(other),
     }
 }
