@@ -30,7 +30,8 @@ pub fn reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>, event: Event) 
     if flow.flags.has(Flags::RST) {
         return Verdict::drop(event);
     }
-    verdict(write_reset(packet, flow), event)
+    let Ip { len, .. } = flow.ip;
+    verdict(write_reset::<F>(&mut packet.apart(), flow.ip.l3(), flow.ip.l4(), len), event)
 }
 
 /// Answers a packet with an ICMP error that embeds the start of it.
@@ -42,7 +43,8 @@ pub fn error<F: Family>(
     event: Event,
 ) -> Verdict {
     let (kind, code, rest) = F::icmp_error(error);
-    verdict(write_error(packet, ip, [kind, code], rest), event)
+    let written = write_error::<F>(&mut packet.apart(), ip.l3(), ip.l4(), [kind, code], rest);
+    verdict(written, event)
 }
 
 #[inline(always)]
@@ -53,12 +55,19 @@ fn verdict(written: Result<(), Truncated>, event: Event) -> Verdict {
     }
 }
 
+// Neither gets the headers as they were read: what a function borrows must lie in memory.
+
 #[inline(never)]
-fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<(), Truncated> {
-    let Ip { source, destination, len, .. } = flow.ip;
-    let (l3, l4) = (flow.ip.l3(), flow.ip.l4());
+fn write_reset<F: Family>(
+    packet: &mut impl Packet,
+    l3: usize,
+    l4: usize,
+    len: u16,
+) -> Result<(), Truncated> {
+    let (source, destination) = F::addresses(packet, l3)?;
     let segment: &Tcp = packet.view(l4)?;
     let data = usize::from(len).wrapping_sub(l4 - l3 + usize::from(segment.data_offset >> 4) * 4);
+    let flags = segment.flags;
     let mut header = Tcp {
         source: segment.destination,
         destination: segment.source,
@@ -70,9 +79,8 @@ fn write_reset<F: Family>(packet: &mut impl Packet, flow: &Flow<F>) -> Result<()
         checksum: 0.into(),
         urgent: 0.into(),
     };
-    if !flow.flags.has(Flags::ACK) {
-        let controls =
-            u32::from(flow.flags.has(Flags::SYN)) + u32::from(flow.flags.has(Flags::FIN));
+    if !flags.has(Flags::ACK) {
+        let controls = u32::from(flags.has(Flags::SYN)) + u32::from(flags.has(Flags::FIN));
         let next = segment.sequence.get().wrapping_add(data as u32 & 0xffff).wrapping_add(controls);
         header.sequence = 0.into();
         header.acknowledgement = next.into();
@@ -96,20 +104,22 @@ const EMBEDDED: usize = 128;
 #[inline(never)]
 fn write_error<F: Family>(
     packet: &mut impl Packet,
-    ip: &Ip<F>,
+    l3: usize,
+    l4: usize,
     [kind, code]: [u8; 2],
     rest: u32,
 ) -> Result<(), Truncated> {
+    let (source, destination) = F::addresses(packet, l3)?;
     let room = F::HEADER + icmp::LEN;
-    let embedded = (ip.l4() - ip.l3() + 8).min(EMBEDDED);
+    let embedded = (l4 - l3 + 8).min(EMBEDDED);
     let macs = read_macs(packet)?;
-    prepend(packet, ip.l3(), room, swapped(macs), F::ETHERTYPE)?;
-    packet.resize(ip.l3() + room + embedded)?;
+    prepend(packet, l3, room, swapped(macs), F::ETHERTYPE)?;
+    packet.resize(l3 + room + embedded)?;
     let len = icmp::LEN + embedded;
-    F::write(packet, ip.l3(), ip.destination, ip.source, F::ICMP, len as u16)?;
-    let at = ip.l3() + F::HEADER;
+    F::write(packet, l3, destination, source, F::ICMP, len as u16)?;
+    let at = l3 + F::HEADER;
     packet.put(at, Icmp { kind, code, checksum: 0.into(), rest: rest.into() })?;
-    let sum = F::icmp_pseudo_header(ip.destination, ip.source, len);
+    let sum = F::icmp_pseudo_header(destination, source, len);
     let checksum = sum_of(packet, at, len, sum)?.checksum();
     packet.view_mut::<Icmp>(at)?.checksum = checksum.into();
     Ok(())

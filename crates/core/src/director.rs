@@ -37,27 +37,48 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Where every packet comes in: a packet of IPv4 whose connection is known, or no service's.
+    /// Where every packet comes in: IPv4 of a known connection, or of no service.
     Entry = 0,
-    /// Any other packet of IPv4.
-    OtherV4 = 1,
+    /// A new connection.
+    NewV4 = 1,
+    /// An answer of a server behind NAT.
+    ReplyV4 = 2,
+    /// An ICMP message.
+    RelatedV4 = 3,
     /// As [`Self::Entry`], of IPv6.
-    KnownV6 = 2,
-    /// As [`Self::OtherV4`], of IPv6.
-    OtherV6 = 3,
+    KnownV6 = 4,
+    /// As [`Self::NewV4`].
+    NewV6 = 5,
+    /// As [`Self::ReplyV4`].
+    ReplyV6 = 6,
+    /// As [`Self::RelatedV4`].
+    RelatedV6 = 7,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Entry, Self::OtherV4, Self::KnownV6, Self::OtherV6];
+    pub const ALL: [Self; 8] = [
+        Self::Entry,
+        Self::NewV4,
+        Self::ReplyV4,
+        Self::RelatedV4,
+        Self::KnownV6,
+        Self::NewV6,
+        Self::ReplyV6,
+        Self::RelatedV6,
+    ];
 
     /// Name of its kernel program.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Entry => "lvs",
-            Self::OtherV4 => "lvs_other_v4",
+            Self::NewV4 => "lvs_new_v4",
+            Self::ReplyV4 => "lvs_reply_v4",
+            Self::RelatedV4 => "lvs_related_v4",
             Self::KnownV6 => "lvs_known_v6",
-            Self::OtherV6 => "lvs_other_v6",
+            Self::NewV6 => "lvs_new_v6",
+            Self::ReplyV6 => "lvs_reply_v6",
+            Self::RelatedV6 => "lvs_related_v6",
         }
     }
 }
@@ -119,6 +140,14 @@ impl core::fmt::Debug for Verdict {
     }
 }
 
+/// What becomes of a packet that is shorter than its headers say.
+impl From<Truncated> for Verdict {
+    #[inline(always)]
+    fn from(_: Truncated) -> Self {
+        Self::pass(Event::Truncated)
+    }
+}
+
 /// Handles one packet: rewrites it in place and says where it goes. Counts all but the verdict's
 /// own event.
 pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
@@ -145,9 +174,13 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
         (Stage::Entry, ethertype::IPV4) => known::<V4>(packet, tables, l3),
         (Stage::Entry, ethertype::IPV6) => Err(Stage::KnownV6),
         (Stage::Entry, _) => Ok(Verdict::pass(Event::NotIp)),
+        (Stage::NewV4, _) => new::<V4>(packet, tables, l3),
+        (Stage::ReplyV4, _) => Ok(reply::<V4>(packet, tables, l3)),
+        (Stage::RelatedV4, _) => Ok(related::process::<V4>(packet, tables, l3)),
         (Stage::KnownV6, _) => known::<V6>(packet, tables, l3),
-        (Stage::OtherV4, _) => Ok(other::<V4>(packet, tables, l3)),
-        (Stage::OtherV6, _) => Ok(other::<V6>(packet, tables, l3)),
+        (Stage::NewV6, _) => new::<V6>(packet, tables, l3),
+        (Stage::ReplyV6, _) => Ok(reply::<V6>(packet, tables, l3)),
+        (Stage::RelatedV6, _) => Ok(related::process::<V6>(packet, tables, l3)),
     }
 }
 
@@ -159,180 +192,191 @@ fn known<F: Family>(
     tables: &impl Tables,
     l3: usize,
 ) -> Result<Verdict, Stage> {
-    let mut flow = Flow::<F>::blank();
-    if let Err(event) = flow.read(packet, l3) {
-        let is_icmp = flow.ip.protocol == F::ICMP;
-        return if is_icmp { Err(F::OTHER) } else { Ok(Verdict::pass(event)) };
+    let ip = match F::read(packet, l3, true) {
+        Ok(ip) => ip,
+        Err(verdict) => return Ok(verdict),
+    };
+    if ip.protocol == F::ICMP {
+        return Err(F::RELATED);
+    }
+    let flow = match Flow::read(packet, ip) {
+        Ok(flow) => flow,
+        Err(verdict) => return Ok(verdict),
+    };
+    // Mostly of a new connection: better looked up only once.
+    if flow.opens() {
+        return Err(F::NEW);
     }
     let to = flow.destination();
     let Some(service) = index::service(tables, &to) else {
-        return match index::server(tables, &flow.source()) {
-            Some(_) => Err(F::OTHER),
-            None => Ok(Verdict::pass(Event::NotOurs)),
-        };
+        return foreign(tables, &flow);
     };
     // Not the service's own, for which the search for the connection would wait.
     let virtual_hash = to.virtual_hash_in(tables);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     let now = tables.now();
     let Some(found) = connection::find::<F>(tables, &name, now) else {
-        return Err(F::OTHER);
+        return Err(F::NEW);
     };
-    let Some(handle) = tables.handle(found.word.server()) else {
-        return Ok(Verdict::drop(Event::Inconsistent));
-    };
-    let handle = Handle(handle.get());
-    match fate(&flow, &found, handle.admission()) {
-        Fate::Continues => {
-            let Some(server) = tables.server(handle.record()) else {
-                return Ok(Verdict::drop(Event::Inconsistent));
-            };
-            note(tables, &flow, service, direction(server), &found, now);
-            count_in(tables, &found.word, &flow, 0);
+    match go_on(tables, &flow, service, &found, now) {
+        Fate::Continues(server) => {
+            count_in(tables, found.word.server(), &flow, 0);
             Ok(forward::send(packet, &flow, server, Event::Known))
         }
-        Fate::IsReset => {
-            found.end(tables);
-            Ok(answer::reset(packet, &flow, Event::Reset))
-        }
-        Fate::StartsAnew => {
-            found.end(tables);
-            Err(F::OTHER)
-        }
+        Fate::IsReset => Ok(answer::reset(packet, &flow, Event::Reset)),
+        Fate::StartsAnew => Err(F::NEW),
+        Fate::IsLost => Ok(Verdict::drop(Event::Inconsistent)),
     }
 }
 
-/// Any other packet: of a new connection, of a server behind NAT, an ICMP message.
+/// A packet for no service of ours.
 #[inline(always)]
-fn other<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    let mut flow = Flow::<F>::blank();
-    if let Err(event) = flow.read(packet, l3) {
-        return if flow.ip.protocol == F::ICMP {
-            related::process(packet, tables, &flow.ip)
-        } else {
-            Verdict::pass(event)
-        };
+fn foreign<F: Family>(tables: &impl Tables, flow: &Flow<F>) -> Result<Verdict, Stage> {
+    match index::server(tables, &flow.source()) {
+        Some(_) => Err(F::REPLY),
+        None => Ok(Verdict::pass(Event::NotOurs)),
     }
-    if let Some(service) = index::service(tables, &flow.destination()) {
-        return unknown(packet, tables, &flow, service);
-    }
-    match answering(tables, &flow) {
-        Some(server) => forward::send_back(packet, tables, &flow, server),
-        None => Verdict::pass(Event::NotOurs),
-    }
-}
-
-/// A packet of a client whose connection is not known.
-#[inline(always)]
-fn unknown<F: Family>(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    flow: &Flow<F>,
-    service: &Service,
-) -> Verdict {
-    if flow.protocol != Protocol::Tcp || flow.flags.opens() {
-        return start(packet, tables, flow, service, Event::New);
-    }
-    if service.stray_by_hash == 0 {
-        return Verdict::pass(Event::NoConnection);
-    }
-    if flow.flags.has(Flags::RST) {
-        return ending(packet, tables, flow, service);
-    }
-    start(packet, tables, flow, service, Event::Stray)
 }
 
 /// What becomes of a packet of a known connection.
-enum Fate {
+enum Fate<'t> {
     /// It goes to the connection's server.
-    Continues,
+    Continues(&'t Server),
     /// It is the first packet of a new connection.
     StartsAnew,
     /// The connection ends here.
     IsReset,
+    /// The tables contradict each other.
+    IsLost,
 }
 
+/// Notes a packet of a known connection, or ends the connection.
 #[inline(always)]
-fn fate<F: Family>(flow: &Flow<F>, found: &Found<'_>, admission: Admission) -> Fate {
-    let opens = flow.protocol == Protocol::Tcp && flow.flags.opens();
+fn go_on<'t, F: Family>(
+    tables: &'t impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+    found: &Found<'_>,
+    now: Ticks,
+) -> Fate<'t> {
+    let Some(handle) = tables.handle(found.word.server()) else { return Fate::IsLost };
+    let handle = Handle(handle.get());
     let state = found.word.state();
-    // A client's port is used again. IPVS stays with the server in the states before TIME_WAIT; but
-    // one that is to get no new connection must not get them this way.
-    if opens && (state.is_closing() || admission != Admission::Open && state.is_closed()) {
-        return Fate::StartsAnew;
+    if is_left(flow, state, handle.admission()) {
+        found.end(tables);
+        let is_reset = handle.admission() == Admission::Reset;
+        let answered = is_reset && flow.protocol == Protocol::Tcp && !flow.opens();
+        return if answered { Fate::IsReset } else { Fate::StartsAnew };
     }
-    // Of a server that failed only established connections are worth keeping.
-    if opens && admission == Admission::Kept && state.is_half_open() {
-        return Fate::StartsAnew;
-    }
-    match (admission, flow.protocol) {
-        (Admission::Open | Admission::Draining, _) | (Admission::Kept, Protocol::Tcp) => {
-            Fate::Continues
-        }
-        (Admission::Reset, Protocol::Tcp) if !opens => Fate::IsReset,
-        (Admission::Kept | Admission::Reset, _) => Fate::StartsAnew,
-    }
+    let Some(server) = tables.server(handle.record()) else { return Fate::IsLost };
+    note(tables, flow, service, direction(server), found, now);
+    Fate::Continues(server)
 }
 
-/// Schedules a new connection and forwards its first packet.
-#[inline(never)]
-fn start<F: Family>(
+/// Whether a packet of a known connection does not go to that connection's server.
+#[inline(always)]
+fn is_left<F: Family>(flow: &Flow<F>, state: State, admission: Admission) -> bool {
+    // A client's port is used again. IPVS stays with the server in the states before TIME_WAIT; but
+    // one that is to get no new connection must not get them this way. Of a server that failed, only
+    // established connections are worth keeping.
+    let anew = match admission {
+        Admission::Open => state.is_closing(),
+        Admission::Draining => state.is_closed(),
+        Admission::Kept => state.is_closed() || state.is_half_open(),
+        Admission::Reset => true,
+    };
+    let stays = match admission {
+        Admission::Open | Admission::Draining => true,
+        Admission::Kept => flow.protocol == Protocol::Tcp,
+        Admission::Reset => false,
+    };
+    !stays || flow.opens() && anew
+}
+
+/// A packet of no known connection of a client: schedules a new one and forwards its first packet.
+/// Also a SYN of a known one.
+#[inline(always)]
+fn new<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
-    flow: &Flow<F>,
-    service: &Service,
-    event: Event,
-) -> Verdict {
-    let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
-    let Some(number) = scheduler::pick(tables, service, &client) else {
-        return answer::refuse(packet, flow, Event::NoServer);
+    l3: usize,
+) -> Result<Verdict, Stage> {
+    let ip = match F::read(packet, l3, true) {
+        Ok(ip) => ip,
+        Err(verdict) => return Ok(verdict),
     };
-    let Some(server) = related::server_of(tables, number) else {
-        return Verdict::drop(Event::Inconsistent);
+    let flow = match Flow::read(packet, ip) {
+        Ok(flow) => flow,
+        Err(verdict) => return Ok(verdict),
     };
-    let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
-    let now = tables.now();
-    let word = Word::new(now.after(timeout(service, state)), state, number);
-    remember(tables, flow, service, word, now);
-    count_in(tables, &word, flow, 1);
-    forward::send(packet, flow, server, event)
-}
-
-#[inline(always)]
-fn remember<F: Family>(
-    tables: &impl Tables,
-    flow: &Flow<F>,
-    service: &Service,
-    word: Word,
-    now: Ticks,
-) {
+    let Some(service) = index::service(tables, &flow.destination()) else {
+        return foreign(tables, &flow);
+    };
     let (number, virtual_hash) = (service.number, service.virtual_hash);
     let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
-    if connection::insert::<F>(tables, &name, word, now).is_err() {
-        tables.count_event(Event::TableFull as u8);
+    let now = tables.now();
+    if flow.opens()
+        && let Some(found) = connection::find::<F>(tables, &name, now)
+        && let Fate::Continues(server) = go_on(tables, &flow, service, &found, now)
+    {
+        count_in(tables, found.word.server(), &flow, 0);
+        return Ok(forward::send(packet, &flow, server, Event::Known));
     }
-}
-
-/// A RST of no known connection: the hash says whose it is, and there is nothing to remember.
-#[inline(never)]
-fn ending<F: Family>(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    flow: &Flow<F>,
-    service: &Service,
-) -> Verdict {
+    let Some(standing) = tables.standing(number.into()) else {
+        return Ok(Verdict::drop(Event::Inconsistent));
+    };
+    let begins = flow.protocol != Protocol::Tcp || flow.opens();
     let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
-    let server = scheduler::pick(tables, service, &client)
-        .and_then(|number| related::server_of(tables, number));
-    match server {
-        Some(server) => forward::send(packet, flow, server, Event::Stray),
-        None => Verdict::pass(Event::NoConnection),
-    }
+    let picked = if begins || service.stray_by_hash != 0 {
+        scheduler::pick(tables, service, &client)
+    } else if standing.overflows(now) {
+        scheduler::pick_always(tables, service, &client)
+    } else {
+        return Ok(Verdict::pass(Event::NoConnection));
+    };
+    let Some((number, server)) = picked.and_then(|number| with_record(tables, number)) else {
+        return Ok(answer::refuse(packet, &flow, Event::NoServer));
+    };
+    let (number, server) = if flow.flags.has(Flags::RST) {
+        // It ends the connection: there is nothing to remember.
+        (number, server)
+    } else {
+        let state =
+            State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
+        let word = Word::new(now.after(timeout(service, state)), state, number);
+        if connection::insert::<F>(tables, &name, word, now).is_ok() {
+            (number, server)
+        } else {
+            tables.count_event(Event::TableFull as u8);
+            standing.note_overflow(now.after(timeout(service, State::ESTABLISHED)));
+            // The scheduler may send the next packet elsewhere.
+            scheduler::pick_always(tables, service, &client)
+                .and_then(|number| with_record(tables, number))
+                .unwrap_or((number, server))
+        }
+    };
+    count_in(tables, number, &flow, u64::from(!flow.flags.has(Flags::RST)));
+    let event = if begins { Event::New } else { Event::Stray };
+    Ok(forward::send(packet, &flow, server, event))
 }
 
-/// The server behind NAT whose answer the packet is; the answer is noted and counted.
-#[inline(never)]
-fn answering<'t, F: Family>(tables: &'t impl Tables, flow: &Flow<F>) -> Option<&'t Server> {
+/// A server by its number, and its record.
+#[inline(always)]
+fn with_record(tables: &impl Tables, number: u32) -> Option<(u32, &Server)> {
+    related::server_of(tables, number).map(|server| (number, server))
+}
+
+/// Sends an answer of a server behind NAT, noted and counted, to its client.
+#[inline(always)]
+fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+    let ip = match F::read(packet, l3, true) {
+        Ok(ip) => ip,
+        Err(verdict) => return verdict,
+    };
+    let flow = match Flow::read(packet, ip) {
+        Ok(flow) => flow,
+        Err(verdict) => return verdict,
+    };
     let ends = Ends {
         server: flow.ip.source,
         client: flow.ip.destination,
@@ -340,15 +384,19 @@ fn answering<'t, F: Family>(tables: &'t impl Tables, flow: &Flow<F>) -> Option<&
         client_port: flow.destination_port,
         protocol: flow.ip.protocol,
     };
-    let (found, server) = related::nat_connection::<F, _>(tables, &ends)?;
-    let record = tables.standing(server.service.into())?.record.get();
-    let service = tables.service(record as u32)?;
-    note(tables, flow, service, Direction::Server, &found, tables.now());
+    let Some((found, server)) = related::nat_connection::<F, _>(tables, &ends) else {
+        return Verdict::pass(Event::NotOurs);
+    };
+    let record = tables.standing(server.service.into()).map_or(0, |standing| standing.record.get());
+    let Some(service) = tables.service(record as u32) else {
+        return Verdict::drop(Event::Inconsistent);
+    };
+    note(tables, &flow, service, Direction::Server, &found, tables.now());
     tables.count(found.word.server(), |counters| {
         counters.packets_out += 1;
         counters.bytes_out += u64::from(flow.ip.len);
     });
-    Some(server)
+    forward::send_back(packet, tables, &flow, server)
 }
 
 /// Notes a packet in its connection's entry.
@@ -380,8 +428,8 @@ fn timeout(service: &Service, state: State) -> u32 {
 }
 
 #[inline(always)]
-fn count_in<F: Family>(tables: &impl Tables, word: &Word, flow: &Flow<F>, connections: u64) {
-    tables.count(word.server(), |counters: &mut Counters| {
+fn count_in<F: Family>(tables: &impl Tables, server: u32, flow: &Flow<F>, connections: u64) {
+    tables.count(server, |counters: &mut Counters| {
         counters.connections += connections;
         counters.packets_in += 1;
         counters.bytes_in += u64::from(flow.ip.len);

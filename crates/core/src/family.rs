@@ -3,12 +3,12 @@ use crate::{
     answer::pseudo_header,
     clock::Ticks,
     connection::{Name, Narrow, Set, Slot, Wide, Word},
-    director::Stage,
+    director::{Stage, Verdict},
     forward::tunnel::Inherited,
     hash::Keys,
     packet::{Packet, Truncated},
     tables::{Event, Tables},
-    wire::{Raw32, checksum::Sum, ethernet::ethertype, icmp, ipv4, ipv6},
+    wire::{Raw64, checksum::Sum, ethernet::ethertype, icmp, ipv4, ipv6},
 };
 
 /// An IP packet as its headers describe it.
@@ -33,13 +33,6 @@ pub struct Ip<F: Family> {
 }
 
 impl<F: Family> Ip<F> {
-    /// All zero, to be filled in.
-    #[inline(always)]
-    pub fn blank() -> Self {
-        let nowhere = F::address([0; 4]);
-        Self { source: nowhere, destination: nowhere, len: 0, l3: 0, l4: 0, protocol: 0, ttl: 0 }
-    }
-
     /// Where the IP header starts in the packet.
     #[inline(always)]
     pub fn l3(&self) -> usize {
@@ -72,19 +65,31 @@ pub trait Family: Copy {
     const ENCAPSULATED: u8;
     /// Its ethertype.
     const ETHERTYPE: u16;
-    /// The stage for what is not done at once.
-    const OTHER: Stage;
+    /// The stage of new connections.
+    const NEW: Stage;
+    /// The stage of answers of servers behind NAT.
+    const REPLY: Stage;
+    /// The stage of ICMP.
+    const RELATED: Stage;
 
     /// An address in four words; those that it has not are 0.
     fn words(address: Self::Address) -> [u32; 4];
     /// The address in four words.
     fn address(words: [u32; 4]) -> Self::Address;
-    /// Reads the headers from `l3` to the transport header into `ip`. `whole`: the packet must hold all that
+    /// Reads the headers from `l3` to the transport header. `whole`: the packet must hold all that
     /// the header claims (not so inside an ICMP error).
     ///
     /// # Errors
-    /// Why the packet cannot be balanced.
-    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event>;
+    /// What becomes of a packet that cannot be balanced.
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Verdict>;
+    /// Source and destination, as the header at `l3` has them.
+    ///
+    /// # Errors
+    /// The packet is too short.
+    fn addresses<P: Packet>(
+        packet: &P,
+        l3: usize,
+    ) -> Result<(Self::Address, Self::Address), Truncated>;
     /// Takes one hop off.
     ///
     /// # Errors
@@ -161,7 +166,9 @@ impl Family for V4 {
     const ICMP: u8 = icmp::v4::PROTOCOL;
     const ENCAPSULATED: u8 = ipv4::IPIP;
     const ETHERTYPE: u16 = ethertype::IPV4;
-    const OTHER: Stage = Stage::OtherV4;
+    const NEW: Stage = Stage::NewV4;
+    const REPLY: Stage = Stage::ReplyV4;
+    const RELATED: Stage = Stage::RelatedV4;
 
     #[inline(always)]
     fn words(address: u32) -> [u32; 4] {
@@ -174,25 +181,35 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event> {
-        let header: &ipv4::Ipv4 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Verdict> {
+        let header: &ipv4::Ipv4 = packet.view(l3)?;
         let header_len = header.header_len();
         let len = header.total_len.get();
         let fragment = header.fragment.get();
         if header.version_ihl >> 4 != 4 || header_len < ipv4::LEN || usize::from(len) < header_len {
-            return Err(Event::Malformed);
+            return Err(Verdict::pass(Event::Malformed));
         }
         if whole && usize::from(len) > packet.len() - l3 {
-            return Err(Event::Truncated);
+            return Err(Verdict::pass(Event::Truncated));
         }
         if fragment & ipv4::FRAGMENTED != 0 {
-            return Err(Event::Fragment);
+            return Err(Verdict::pass(Event::Fragment));
         }
-        ip.source = header.source.get();
-        ip.destination = header.destination.get();
-        (ip.len, ip.l3, ip.l4) = (len, l3 as u16, (l3 + header_len) as u16);
-        (ip.protocol, ip.ttl) = (header.protocol, header.ttl);
-        Ok(())
+        Ok(Ip {
+            source: header.source.get(),
+            destination: header.destination.get(),
+            len,
+            l3: l3 as u16,
+            l4: (l3 + header_len) as u16,
+            protocol: header.protocol,
+            ttl: header.ttl,
+        })
+    }
+
+    #[inline(always)]
+    fn addresses<P: Packet>(packet: &P, l3: usize) -> Result<(u32, u32), Truncated> {
+        let header: &ipv4::Ipv4 = packet.view(l3)?;
+        Ok((header.source.get(), header.destination.get()))
     }
 
     #[inline(always)]
@@ -293,28 +310,56 @@ impl Family for V4 {
 }
 
 impl Family for V6 {
-    type Address = [u32; 4];
+    type Address = [u64; 2];
     type Slot = Wide;
     const VERSION: u8 = 6;
     const HEADER: usize = ipv6::LEN;
     const ICMP: u8 = icmp::v6::PROTOCOL;
     const ENCAPSULATED: u8 = ipv6::next::IPV6;
     const ETHERTYPE: u16 = ethertype::IPV6;
-    const OTHER: Stage = Stage::OtherV6;
+    const NEW: Stage = Stage::NewV6;
+    const REPLY: Stage = Stage::ReplyV6;
+    const RELATED: Stage = Stage::RelatedV6;
 
     #[inline(always)]
-    fn words(address: [u32; 4]) -> [u32; 4] {
-        address
+    fn words([first, second]: [u64; 2]) -> [u32; 4] {
+        [first as u32, (first >> 32) as u32, second as u32, (second >> 32) as u32]
     }
 
     #[inline(always)]
-    fn address(words: [u32; 4]) -> [u32; 4] {
-        words
+    fn address([a, b, c, d]: [u32; 4]) -> [u64; 2] {
+        [join(b, a), join(d, c)]
     }
 
     #[inline(always)]
-    fn read<P: Packet>(packet: &P, l3: usize, whole: bool, ip: &mut Ip<Self>) -> Result<(), Event> {
-        read_v6(packet, l3, whole, ip)
+    fn read<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Verdict> {
+        let header: &ipv6::Ipv6 = packet.view(l3)?;
+        let len = header.payload_len.get().checked_add(ipv6::LEN as u16);
+        let (6, Some(len)) = (header.version_class_flow.get() >> 28, len) else {
+            return Err(Verdict::pass(Event::Malformed));
+        };
+        if whole && usize::from(len) > packet.len() - l3 {
+            return Err(Verdict::pass(Event::Truncated));
+        }
+        let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
+        if l4 > HEADERS {
+            return Err(Verdict::pass(Event::Malformed));
+        }
+        Ok(Ip {
+            source: header.source.map(Raw64::get),
+            destination: header.destination.map(Raw64::get),
+            len,
+            l3: l3 as u16,
+            l4: packet.forget(l4, HEADERS) as u16,
+            protocol,
+            ttl: header.hop_limit,
+        })
+    }
+
+    #[inline(always)]
+    fn addresses<P: Packet>(packet: &P, l3: usize) -> Result<([u64; 2], [u64; 2]), Truncated> {
+        let header: &ipv6::Ipv6 = packet.view(l3)?;
+        Ok((header.source.map(Raw64::get), header.destination.map(Raw64::get)))
     }
 
     #[inline(always)]
@@ -329,11 +374,11 @@ impl Family for V6 {
         packet: &mut P,
         l3: usize,
         source: bool,
-        address: [u32; 4],
+        address: [u64; 2],
     ) -> Result<(), Truncated> {
         let header: &mut ipv6::Ipv6 = packet.view_mut(l3)?;
         let field = if source { &mut header.source } else { &mut header.destination };
-        *field = address.map(Raw32::new);
+        *field = address.map(Raw64::new);
         Ok(())
     }
 
@@ -341,8 +386,8 @@ impl Family for V6 {
     fn write<P: Packet>(
         packet: &mut P,
         l3: usize,
-        source: [u32; 4],
-        destination: [u32; 4],
+        source: [u64; 2],
+        destination: [u64; 2],
         protocol: u8,
         payload: u16,
     ) -> Result<(), Truncated> {
@@ -362,7 +407,7 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn icmp_pseudo_header(source: [u32; 4], destination: [u32; 4], len: usize) -> Sum {
+    fn icmp_pseudo_header(source: [u64; 2], destination: [u64; 2], len: usize) -> Sum {
         pseudo_header::<Self>(source, destination, Self::ICMP, len)
     }
 
@@ -398,41 +443,24 @@ impl Family for V6 {
     #[inline(always)]
     fn name(
         tables: &impl Tables,
-        client: [u32; 4],
+        client: [u64; 2],
         port: u16,
         service: u16,
         virtual_hash: u64,
     ) -> Name<[u64; 3]> {
-        let [a, b, c, d] = client;
+        let [first, second] = client;
         let rest = u32::from(port) << 16 | u32::from(service);
-        let join = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
         Name {
-            key: [join(a, b), join(c, d), u64::from(rest)],
-            hash: tables.keys().five(client, port.into()).wrapping_add(virtual_hash),
+            key: [first.rotate_left(32), second.rotate_left(32), u64::from(rest)],
+            hash: tables.keys().five(Self::words(client), port.into()).wrapping_add(virtual_hash),
         }
     }
 }
 
-/// Reads the headers into `ip`: in a function of its own, so that its stack is only lent.
-#[inline(never)]
-fn read_v6(packet: &impl Packet, l3: usize, whole: bool, ip: &mut Ip<V6>) -> Result<(), Event> {
-    let header: &ipv6::Ipv6 = packet.view(l3).map_err(|Truncated| Event::Truncated)?;
-    let len = header.payload_len.get().checked_add(ipv6::LEN as u16);
-    let (6, Some(len)) = (header.version_class_flow.get() >> 28, len) else {
-        return Err(Event::Malformed);
-    };
-    if whole && usize::from(len) > packet.len() - l3 {
-        return Err(Event::Truncated);
-    }
-    ip.source = header.source.map(Raw32::get);
-    ip.destination = header.destination.map(Raw32::get);
-    (ip.len, ip.l3, ip.ttl) = (len, l3 as u16, header.hop_limit);
-    let (protocol, l4) = skip_extensions(packet, header.next_header, l3 + ipv6::LEN)?;
-    if l4 > HEADERS {
-        return Err(Event::Malformed);
-    }
-    (ip.protocol, ip.l4) = (protocol, packet.forget(l4, HEADERS) as u16);
-    Ok(())
+/// Two words of an address as one.
+#[inline(always)]
+fn join(high: u32, low: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Extension headers that are followed; a packet with more is left to the stack.
@@ -440,22 +468,20 @@ const MAX_EXTENSIONS: usize = 6;
 
 /// Finds the transport header: its protocol and where it starts.
 #[inline(always)]
-fn skip_extensions(packet: &impl Packet, first: u8, at: usize) -> Result<(u8, usize), Event> {
+fn skip_extensions(packet: &impl Packet, first: u8, at: usize) -> Result<(u8, usize), Verdict> {
     let (mut next, mut at) = (first, at);
     for _ in 0..MAX_EXTENSIONS {
         match next {
             ipv6::next::HOP_BY_HOP | ipv6::next::ROUTING | ipv6::next::DESTINATION => {
-                let header: &ipv6::Extension =
-                    packet.view(at).map_err(|Truncated| Event::Truncated)?;
+                let header: &ipv6::Extension = packet.view(at)?;
                 next = header.next_header;
                 at += (usize::from(header.len) + 1) * 8;
             }
             ipv6::next::FRAGMENT => {
-                let header: &ipv6::Fragment =
-                    packet.view(at).map_err(|Truncated| Event::Truncated)?;
+                let header: &ipv6::Fragment = packet.view(at)?;
                 // An atomic fragment (RFC 6946) is a whole packet.
                 if header.offset.get() & !0x6 != 0 {
-                    return Err(Event::Fragment);
+                    return Err(Verdict::pass(Event::Fragment));
                 }
                 next = header.next_header;
                 at += size_of::<ipv6::Fragment>();
@@ -463,5 +489,5 @@ fn skip_extensions(packet: &impl Packet, first: u8, at: usize) -> Result<(u8, us
             _ => return Ok((next, at)),
         }
     }
-    Err(Event::Malformed)
+    Err(Verdict::pass(Event::Malformed))
 }

@@ -1,8 +1,9 @@
 //! The transport header: ports and control bits.
 use crate::{
+    director::Verdict,
     family::{Family, Ip},
     index::Endpoint,
-    packet::{Packet, Truncated},
+    packet::Packet,
     tables::Event,
     wire::{
         Protocol,
@@ -28,51 +29,41 @@ pub struct Flow<F: Family> {
 }
 
 impl<F: Family> Flow<F> {
-    /// All zero, to be filled in.
-    #[inline(always)]
-    pub fn blank() -> Self {
-        Self {
-            ip: Ip::blank(),
-            protocol: Protocol::Tcp,
-            source_port: 0,
-            destination_port: 0,
-            flags: Flags(0),
-        }
-    }
-
-    /// Reads the headers from `l3` on.
+    /// Reads the header after those of `ip`.
     ///
     /// # Errors
-    /// Why the packet cannot be balanced. If it is ICMP, `self.ip` is read all the same.
+    /// What becomes of a packet that cannot be balanced.
     #[inline(always)]
-    pub fn read(&mut self, packet: &impl Packet, l3: usize) -> Result<(), Event> {
-        F::read(packet, l3, true, &mut self.ip)?;
-        self.protocol = Protocol::from_number(self.ip.protocol).ok_or(Event::NotOurs)?;
-        let len = match self.protocol {
+    pub fn read(packet: &impl Packet, ip: Ip<F>) -> Result<Self, Verdict> {
+        let protocol = Protocol::from_number(ip.protocol).ok_or(Verdict::pass(Event::NotOurs))?;
+        let len = match protocol {
             Protocol::Tcp => size_of::<Tcp>(),
             Protocol::Udp => size_of::<Udp>(),
         };
         // The IP packet may end before the frame does.
-        if self.ip.l4() - self.ip.l3() + len > self.ip.len.into() {
-            return Err(Event::Truncated);
+        if ip.l4() - ip.l3() + len > ip.len.into() {
+            return Err(Verdict::pass(Event::Truncated));
         }
-        match self.protocol {
+        let (source_port, destination_port, flags) = match protocol {
             Protocol::Tcp => {
-                let tcp: &Tcp = packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
+                let tcp: &Tcp = packet.view(ip.l4())?;
                 if usize::from(tcp.data_offset >> 4) * 4 < size_of::<Tcp>() {
-                    return Err(Event::Malformed);
+                    return Err(Verdict::pass(Event::Malformed));
                 }
-                (self.source_port, self.destination_port) =
-                    (tcp.source.get(), tcp.destination.get());
-                self.flags = tcp.flags;
+                (tcp.source.get(), tcp.destination.get(), tcp.flags)
             }
             Protocol::Udp => {
-                let udp: &Udp = packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
-                (self.source_port, self.destination_port) =
-                    (udp.source.get(), udp.destination.get());
+                let udp: &Udp = packet.view(ip.l4())?;
+                (udp.source.get(), udp.destination.get(), Flags(0))
             }
-        }
-        Ok(())
+        };
+        Ok(Self { ip, source_port, destination_port, protocol, flags })
+    }
+
+    /// Whether it asks for a new TCP connection.
+    #[inline(always)]
+    pub fn opens(&self) -> bool {
+        self.protocol == Protocol::Tcp && self.flags.opens()
     }
 
     /// Where it goes.

@@ -12,7 +12,11 @@ use crate::{
     flow::Flow,
     packet::{Packet, Truncated},
     tables::{Event, Server, Tables},
-    wire::{ethernet::Macs, icmp},
+    wire::{
+        Be16, Raw32,
+        ethernet::{LEN, Macs, TAG, write_macs},
+        icmp,
+    },
 };
 
 /// How packets of a virtual service reach a real server.
@@ -121,7 +125,7 @@ fn admit<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Re
 }
 
 /// Sends an answer of a server behind NAT to its client, the way that the routing table says.
-#[inline(never)]
+#[inline(always)]
 pub fn send_back<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
@@ -190,10 +194,23 @@ pub(crate) fn prepend(
     macs: Macs,
     ethertype: u16,
 ) -> Result<(), Truncated> {
-    use crate::wire::{
-        Be16, Raw32,
-        ethernet::{LEN, TAG, write_macs},
-    };
+    if l3 != LEN {
+        return prepend_tagged(packet, l3, by, macs, ethertype);
+    }
+    packet.grow_front(by as i32)?;
+    write_macs(packet, macs)?;
+    packet.put(LEN - 2, Be16::new(ethertype))
+}
+
+#[inline(always)]
+fn prepend_tagged(
+    packet: &mut impl Packet,
+    l3: usize,
+    by: usize,
+    macs: Macs,
+    ethertype: u16,
+) -> Result<(), Truncated> {
+    packet.look_anew();
     let mut tags = [Raw32::new(0); 2];
     // The ethertypes of the tags move with their contents.
     for (number, tag) in tags.iter_mut().enumerate() {

@@ -30,6 +30,15 @@ pub trait Packet {
         value.min(limit)
     }
 
+    /// The same packet, for a function that is not inlined: what that borrows must lie in memory, and
+    /// would do so from the start; of a copy, only the copy must.
+    fn apart(&mut self) -> impl Packet;
+
+    /// Forgets how long the packet was seen to be. The compiler leaves out a check that earlier ones
+    /// imply, also where the kernel's verifier does not see that they do.
+    #[inline(always)]
+    fn look_anew(&mut self) {}
+
     /// The header at byte `at`.
     ///
     /// # Errors
@@ -99,7 +108,41 @@ impl Buffer {
     }
 }
 
+impl Packet for &mut Buffer {
+    fn interface(&self) -> u32 {
+        (**self).interface()
+    }
+
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn apart(&mut self) -> impl Packet {
+        &mut **self
+    }
+
+    fn view<T: Wire>(&self, at: usize) -> Result<&T, Truncated> {
+        (**self).view(at)
+    }
+
+    fn view_mut<T: Wire>(&mut self, at: usize) -> Result<&mut T, Truncated> {
+        (**self).view_mut(at)
+    }
+
+    fn grow_front(&mut self, by: i32) -> Result<(), Truncated> {
+        (**self).grow_front(by)
+    }
+
+    fn resize(&mut self, len: usize) -> Result<(), Truncated> {
+        (**self).resize(len)
+    }
+}
+
 impl Packet for Buffer {
+    fn apart(&mut self) -> impl Packet {
+        self
+    }
+
     fn interface(&self) -> u32 {
         self.interface
     }

@@ -27,18 +27,10 @@ struct Embedded<F: Family> {
 
 impl<F: Family> Embedded<F> {
     #[inline(always)]
-    fn blank() -> Self {
-        Self { ip: Ip::blank(), source_port: 0, destination_port: 0 }
-    }
-
-    /// Reads it; into a place of the caller's, since a BPF function returns one word.
-    #[inline(never)]
-    fn read(&mut self, packet: &impl Packet, at: usize) -> Result<(), Event> {
-        F::read(packet, at, false, &mut self.ip)?;
-        let [source, destination]: [Raw16; 2] =
-            *packet.view(self.ip.l4()).map_err(|Truncated| Event::Truncated)?;
-        (self.source_port, self.destination_port) = (source.get(), destination.get());
-        Ok(())
+    fn read(packet: &impl Packet, at: usize) -> Result<Self, Verdict> {
+        let ip = F::read(packet, at, false)?;
+        let [source, destination]: [Raw16; 2] = *packet.view(ip.l4())?;
+        Ok(Self { ip, source_port: source.get(), destination_port: destination.get() })
     }
 
     #[inline(always)]
@@ -54,18 +46,22 @@ impl<F: Family> Embedded<F> {
 
 /// Handles an ICMP message; one that is no error or concerns none of our connections goes up the
 /// stack.
-#[inline(never)]
-pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, ip: &Ip<F>) -> Verdict {
+#[inline(always)]
+pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+    let ip = &match F::read(packet, l3, true) {
+        Ok(ip) => ip,
+        Err(verdict) => return verdict,
+    };
     let Ok(&Icmp { kind, .. }) = packet.view(ip.l4()) else {
         return Verdict::pass(Event::Truncated);
     };
     if !F::is_icmp_error(kind) {
         return Verdict::pass(Event::NotOurs);
     }
-    let mut embedded = Embedded::<F>::blank();
-    if let Err(event) = embedded.read(packet, ip.l4() + icmp::LEN) {
-        return Verdict::pass(event);
-    }
+    let embedded = match Embedded::<F>::read(packet, ip.l4() + icmp::LEN) {
+        Ok(embedded) => embedded,
+        Err(verdict) => return verdict,
+    };
     if let Some(server) = about_answer(tables, &embedded) {
         return to_server(packet, ip, &embedded, server);
     }

@@ -2,6 +2,7 @@
 //!
 //! Each is a file of its own with a `pick`, and a row in [`Scheduler`]'s table.
 pub mod mh;
+pub mod overflow;
 pub mod ring;
 pub mod rr;
 pub mod sh;
@@ -32,12 +33,13 @@ macro_rules! schedulers {
             }
         }
 
-        /// As [`pick`], with 0 for none: a BPF function returns one word.
+        /// The server that the scheduler with this number picks, or [`overflow`] for any other; 0:
+        /// none, since a BPF function returns one word.
         #[inline(always)]
-        pub fn pick_number(tables: &impl Tables, service: &Service, client: &Client) -> u32 {
-            let picked = match service.scheduler {
+        pub fn pick_by(by: u8, tables: &impl Tables, service: &Service, client: &Client) -> u32 {
+            let picked = match by {
                 $($number => $pick(tables, service, client),)*
-                _ => None,
+                _ => overflow::pick(tables, service, client),
             };
             picked.unwrap_or(0)
         }
@@ -47,7 +49,18 @@ macro_rules! schedulers {
 /// The server for a new connection of `client`; `None`: none is available.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-    match tables.pick(service, client) {
+    match tables.pick(service.scheduler, service, client) {
+        0 => None,
+        server => Some(server),
+    }
+}
+
+/// As [`pick`], where the table has no room for the connection: each packet of it is scheduled, and
+/// must come to the same answer.
+#[inline(always)]
+pub fn pick_always(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
+    let is_hash = [Scheduler::Sh as u8, Scheduler::Mh as u8].contains(&service.scheduler);
+    match tables.pick(if is_hash { service.scheduler } else { 0 }, service, client) {
         0 => None,
         server => Some(server),
     }

@@ -10,7 +10,7 @@ use crate::{
     connection::{self, Name, Narrow, Set, Wide, Word},
     hash::Keys,
     scheduler::{self, Client, SchedulerFlags},
-    shared::Shared64,
+    shared::{Shared32, Shared64},
     state::State,
     wire::ethernet::Macs,
 };
@@ -38,13 +38,13 @@ pub trait Tables {
     fn index_lines(&self) -> u32;
     /// One line of the index.
     fn index_line(&self, line: u32) -> Option<&IndexLine>;
-    /// The server for a new connection; 0: none is available. See [`scheduler::pick`], which calls
-    /// this: the kernel verifies what is behind it once, not at each of its callers.
-    fn pick(&self, service: &Service, client: &Client) -> u32
+    /// See [`scheduler::pick_by`], which this calls: the kernel verifies what is behind it once, not
+    /// at each of its callers.
+    fn pick(&self, by: u8, service: &Service, client: &Client) -> u32
     where
         Self: Sized,
     {
-        scheduler::pick_number(self, service, client)
+        scheduler::pick_by(by, self, service, client)
     }
     /// Remembers a connection in the narrow table. See [`connection::insert`], which calls this, for
     /// the same reason.
@@ -191,6 +191,26 @@ pub struct Standing {
     pub record: Shared64,
     /// Where a round-robin scheduler stands: see [`crate::scheduler::Cursor`].
     pub cursor: Shared64,
+    /// In ticks: until then a connection may live for which the table had no room, so that packets
+    /// of unknown ones go where [`crate::scheduler::overflow`] says. 0: never.
+    pub overflow: Shared32,
+    /// Unused.
+    pub spare: u32,
+}
+
+impl Standing {
+    /// Whether there may be connections without an entry.
+    #[inline(always)]
+    pub fn overflows(&self, now: Ticks) -> bool {
+        let until = self.overflow.get();
+        until != 0 && Ticks(until).since(now) > 0
+    }
+
+    /// Notes that a connection without an entry may live until then.
+    #[inline(always)]
+    pub fn note_overflow(&self, until: Ticks) {
+        self.overflow.set(until.0.max(1));
+    }
 }
 
 /// A server as its service's scheduler sees it. In IPVS's order: the last added first.
@@ -298,7 +318,7 @@ pub struct Server {
 const _: () = {
     assert!(size_of::<IndexLine>() == 64);
     assert!(size_of::<Service>() == 128);
-    assert!(size_of::<Standing>() == 16);
+    assert!(size_of::<Standing>() == 24);
     assert!(size_of::<Candidate>() == 8);
     assert!(size_of::<Server>() == 128);
     assert!(size_of::<Counters>() == 64);

@@ -16,6 +16,8 @@ pub mod udp;
 pub type Raw16 = zerocopy::native_endian::U16;
 /// Four bytes in network order whose value is of no interest.
 pub type Raw32 = zerocopy::native_endian::U32;
+/// Half an IPv6 address, likewise.
+pub type Raw64 = zerocopy::native_endian::U64;
 /// A big-endian 16-bit number.
 pub type Be16 = zerocopy::network_endian::U16;
 /// A big-endian 32-bit number.

@@ -12,7 +12,7 @@ use lvs_core::{
     forward::Method,
     hash::Keys,
     packet::Buffer,
-    shared::Shared64,
+    shared::{Shared32, Shared64},
     tables::{
         Admission, Candidate, Counters, Event, IndexLine, Route, Server, Service, Standing, Tables,
     },
@@ -224,8 +224,13 @@ impl Tables for Overlay<'_> {
 
     fn standing(&self, service: u32) -> Option<&Standing> {
         self.standings.get(service, || {
-            let Standing { record, cursor } = self.host.standing(service)?;
-            Some(Standing { record: copy_word(record), cursor: copy_word(cursor) })
+            let Standing { record, cursor, overflow, .. } = self.host.standing(service)?;
+            Some(Standing {
+                record: copy_word(record),
+                cursor: copy_word(cursor),
+                overflow: Shared32::new(overflow.get()),
+                spare: 0,
+            })
         })
     }
 

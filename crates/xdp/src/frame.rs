@@ -23,13 +23,6 @@ impl Frame {
         Self { ctx: ctx.ctx, start: ctx.data(), end: ctx.data_end(), interface }
     }
 
-    /// Reads the window anew: a helper moved it.
-    #[inline(always)]
-    fn refresh(&mut self) {
-        let ctx = XdpContext::new(self.ctx);
-        (self.start, self.end) = (ctx.data(), ctx.data_end());
-    }
-
     /// The address of a `T` at `at`. The verifier accepts an access only after it has seen
     /// `pointer + size > end` compared on the same pointer: exactly that and nothing else.
     #[inline(always)]
@@ -47,7 +40,18 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn len(&self) -> usize {
-        self.end - self.start
+        // Not `self.end`: see `Packet::look_anew`.
+        window_end(self.ctx) - self.start
+    }
+
+    #[inline(always)]
+    fn apart(&mut self) -> impl Packet {
+        Self { ..*self }
+    }
+
+    #[inline(always)]
+    fn look_anew(&mut self) {
+        (self.start, self.end) = (window_start(self.ctx), window_end(self.ctx));
     }
 
     #[inline(always)]
@@ -69,20 +73,35 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn grow_front(&mut self, by: i32) -> Result<(), Truncated> {
-        // SAFETY: the helper checks the bounds; `refresh` drops the old pointers.
+        // SAFETY: the helper checks the bounds; `look_anew` drops the old pointers.
         let failed = unsafe { bpf_xdp_adjust_head(self.ctx, -by) } != 0;
-        self.refresh();
+        self.look_anew();
         if failed { Err(Truncated) } else { Ok(()) }
     }
 
     #[inline(always)]
     fn resize(&mut self, len: usize) -> Result<(), Truncated> {
-        let by = len as i32 - self.len() as i32;
+        // The length as a number: of pointers, the compiler would subtract the lower halves.
+        let by = len as i32 - forget(self.len(), 0xffff) as i32;
         // SAFETY: as in `grow_front`.
         let failed = unsafe { bpf_xdp_adjust_tail(self.ctx, by) } != 0;
-        self.refresh();
+        self.look_anew();
         if failed { Err(Truncated) } else { Ok(()) }
     }
+}
+
+// Volatile: a helper may have moved the window, and the compiler is not to know if none has.
+
+#[inline(always)]
+fn window_start(ctx: *mut xdp_md) -> usize {
+    // SAFETY: the kernel's context is valid while the program runs.
+    unsafe { (&raw const (*ctx).data).read_volatile() as usize }
+}
+
+#[inline(always)]
+fn window_end(ctx: *mut xdp_md) -> usize {
+    // SAFETY: as above.
+    unsafe { (&raw const (*ctx).data_end).read_volatile() as usize }
 }
 
 /// Zero, in memory that the loader might change: so neither the compiler nor the verifier knows.
@@ -90,10 +109,16 @@ impl Packet for Frame {
 #[unsafe(link_section = ".bss")]
 static mut ZERO: usize = 0;
 
+/// Zero, read from memory.
+#[inline(always)]
+pub(crate) fn read_zero<T>() -> T {
+    // SAFETY: a valid static that nobody writes, as large as any `T` here.
+    unsafe { (&raw const ZERO).cast::<T>().read_volatile() }
+}
+
 /// See [`Packet::forget`].
 #[inline(always)]
 pub(crate) fn forget(value: usize, limit: usize) -> usize {
-    // SAFETY: a valid static that nobody writes.
-    let value = value ^ unsafe { (&raw const ZERO).read_volatile() };
+    let value = value ^ read_zero::<usize>();
     if value > limit { limit } else { value }
 }

@@ -133,10 +133,10 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn pick(&self, service: &Service, client: &Client) -> u32 {
+    fn pick(&self, by: u8, service: &Service, client: &Client) -> u32 {
         let [a, b, c, d] = client.address;
         let service = u64::from(service.record) << 16 | u64::from(client.port);
-        lvs_pick(service, join(a, b), join(c, d))
+        lvs_pick(by, service, join(a, b), join(c, d))
     }
 
     #[inline(always)]
@@ -262,15 +262,16 @@ fn join(high: u32, low: u32) -> u64 {
 // Functions that the kernel verifies once, on their own, since they are global and take numbers
 // only; those that are static it verifies again at every call.
 
-/// [`Tables::pick`]: the service's record (47 to 16) and the client's port (15 to 0), its address.
+/// [`Tables::pick`]: the scheduler, the service's record (47 to 16) and the client's port (15 to 0),
+/// its address.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn lvs_pick(service: u64, high: u64, low: u64) -> u32 {
+pub extern "C" fn lvs_pick(by: u8, service: u64, high: u64, low: u64) -> u32 {
     let address = [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32];
     let client = Client { address, port: service as u16 };
     let tables = Kernel::global();
     match tables.service((service >> 16) as u32) {
-        Some(service) => scheduler::pick_number(&tables, service, &client),
+        Some(service) => scheduler::pick_by(by, &tables, service, &client),
         None => 0,
     }
 }

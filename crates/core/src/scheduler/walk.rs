@@ -45,7 +45,7 @@ pub fn next_of_weight(
 }
 
 /// The place (upper half) and the server of the first candidate after `from`; 0: none.
-#[inline(never)]
+#[inline(always)]
 fn search(tables: &impl Tables, service: &Service, from: u32, weight: u32) -> u64 {
     let mut found = 0;
     let first = from / BLOCK;

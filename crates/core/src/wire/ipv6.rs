@@ -1,7 +1,7 @@
 //! IPv6 (RFC 8200).
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Be16, Be32, Raw32};
+use super::{Be16, Be32, Raw64};
 
 /// The fixed header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -16,9 +16,9 @@ pub struct Ipv6 {
     /// Time to live.
     pub hop_limit: u8,
     /// Source address.
-    pub source: [Raw32; 4],
+    pub source: [Raw64; 2],
     /// Destination address.
-    pub destination: [Raw32; 4],
+    pub destination: [Raw64; 2],
 }
 
 /// The part that all extension headers but the fragment header share.
@@ -65,14 +65,14 @@ pub mod next {
 impl Ipv6 {
     /// A header with a hop limit of 64.
     #[inline(always)]
-    pub fn fresh(source: [u32; 4], destination: [u32; 4], next: u8, payload_len: u16) -> Self {
+    pub fn fresh(source: [u64; 2], destination: [u64; 2], next: u8, payload_len: u16) -> Self {
         Self {
             version_class_flow: 0x6000_0000.into(),
             payload_len: payload_len.into(),
             next_header: next,
             hop_limit: 64,
-            source: source.map(Raw32::new),
-            destination: destination.map(Raw32::new),
+            source: source.map(Raw64::new),
+            destination: destination.map(Raw64::new),
         }
     }
 }

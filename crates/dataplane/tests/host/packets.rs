@@ -9,7 +9,6 @@ use lvs_core::{
 };
 
 /// Control bits of TCP.
-pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const ACK: u8 = 16;
 

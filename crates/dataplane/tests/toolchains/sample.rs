@@ -13,10 +13,11 @@ use lvs_model::{
 };
 
 use crate::{
-    packets::{ACK, FIN, SYN, frame},
+    packets::{ACK, SYN, frame},
     world::{address, server, service},
 };
 
+const FIN: u8 = 1;
 const RST: u8 = 4;
 
 /// What the packets must be counted as, each at least once.

@@ -243,9 +243,9 @@ fn fits(action: Action, event: Event) -> bool {
         Known | New | Stray | Related | Reply => {
             matches!(action, Action::Transmit | Action::Redirect(CLIENTS | SERVERS))
         }
-        NoServer | TooBig | TimeExceeded => action == Action::Transmit,
+        TooBig | TimeExceeded => action == Action::Transmit,
         // A RST is never answered.
-        Reset => matches!(action, Action::Transmit | Action::Drop),
+        NoServer | Reset => matches!(action, Action::Transmit | Action::Drop),
         Local | NotIp | NotOurs | NoConnection | Fragment | Malformed | Truncated => {
             action == Action::Pass
         }

@@ -100,6 +100,11 @@ fn balanced_without_entry(version: u8) -> Scenario {
         filled(format!("full {version}: no room"), version, states.map(|state| (state, 30)))
             .goes_with(&syn, &[Event::New, Event::TableFull], &sent(&syn, version))
             .check(Check::None(from));
+    let ack = segment(version, 50000, ACK);
+    for _ in 0..2 {
+        scenario =
+            scenario.goes_with(&ack, &[Event::Stray, Event::TableFull], &sent(&ack, version));
+    }
     // Those that there are go on.
     for port in 40000..40004 {
         let fin = segment(version, port, FIN | ACK);

@@ -90,7 +90,7 @@ fn hash_without_server(version: u8, scheduler: Scheduler) -> Scenario {
     plan.services[0].servers.clear();
     let ack = tcp(from, to, ACK).data(b"late");
     Scenario::new(format!("strays by {} {version} without a server", scheduler.name()), plan)
-        .passes(&tcp(from, to, RST), Event::NoConnection)
+        .dropped(&tcp(from, to, RST), Event::NoServer)
         .answered(&ack, Event::NoServer, &super::answers::reset(&ack))
         .check(Check::Slots(0))
 }
