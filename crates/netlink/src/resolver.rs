@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 
@@ -39,7 +39,8 @@ const BATCHES: usize = 16;
 pub struct Resolver {
     addresses: watch::Sender<BTreeSet<IpAddr>>,
     links: watch::Receiver<Links>,
-    task: JoinHandle<Result<(), Error>>,
+    /// One, which ends at once when this is dropped: it must not go on making neighbours again.
+    task: JoinSet<Result<(), Error>>,
 }
 
 impl Resolver {
@@ -62,7 +63,8 @@ impl Resolver {
         let (changes, receiver) = mpsc::channel(BATCHES);
         let task =
             Task { cache, client, events, addresses: wanted_addresses, links: links_out, changes };
-        Ok((Self { addresses, links, task: tokio::spawn(task.run()) }, receiver))
+        let task = JoinSet::from_iter([task.run()]);
+        Ok((Self { addresses, links, task }, receiver))
     }
 
     /// Follows exactly these addresses from now on.
@@ -83,10 +85,10 @@ impl Resolver {
     ///
     /// # Errors
     /// With which the task ended, now or before.
-    pub async fn finish(self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<(), Error> {
         self.addresses.send_replace(BTreeSet::new());
         drop(self.addresses);
-        self.task.await.unwrap_or(Ok(()))
+        self.task.join_next().await.and_then(Result::ok).unwrap_or(Ok(()))
     }
 }
 

@@ -145,10 +145,15 @@ fn neighbour_shows(address: &str, word: &str) -> bool {
     String::from_utf8_lossy(&output.stdout).split_whitespace().any(|found| found == word)
 }
 
+fn neighbours() -> String {
+    let output = Command::new("ip").args(["-d", "neigh", "show"]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !condition() {
-        assert!(Instant::now() < end, "never: {what}");
+        assert!(Instant::now() < end, "never: {what}\n{}", neighbours());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
