@@ -2,8 +2,9 @@
 //!
 //! A set is found by hash and only its four slots are searched. A slot is a key and one 64-bit
 //! [`Word`] (expiry, state, server) that is claimed and changed by compare-and-exchange, without a
-//! lock. A second choice of set takes the overflow. Connections whose key is 64 bits (IPv4) have
-//! [`Narrow`] slots, so that a set is one cache line; the others have [`Wide`] ones.
+//! lock. A second choice of set takes the overflow; a set knows whether it has any, so that nearly
+//! always one set is all there is to search. Connections whose key is 64 bits (IPv4) have [`Narrow`]
+//! slots, so that a set is one cache line; the others have [`Wide`] ones.
 use crate::{
     clock::Ticks,
     family::Family,
@@ -13,12 +14,21 @@ use crate::{
     tables::{Event, Tables},
 };
 
-/// State of a slot: expiry in ticks (bits 63 to 32), state (28 to 24), server (23 to 0). Zero: empty.
+/// State of a slot: expiry in ticks (bits 63 to 32), three flags (31 to 29), state (28 to 24), server
+/// (23 to 0). Zero but for the flags: empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word(pub u64);
 
 impl Word {
     const SERVER: u64 = 0xff_ffff;
+    /// Of the set, in the word of its first slot: there may be connections in their second choice
+    /// whose first this is.
+    const SPILLED: u64 = 1 << 31;
+    /// Likewise: one was put there since the daemon looked last.
+    const RECENTLY: u64 = 1 << 30;
+    const OF_SET: u64 = Self::SPILLED | Self::RECENTLY;
+    /// The connection is in its second choice.
+    const SECOND: u64 = 1 << 29;
     /// One more than the highest server number.
     pub const SERVERS: u32 = 1 << 24;
     /// A slot's new state.
@@ -48,7 +58,53 @@ impl Word {
     /// Whether it stands for a connection, expired or not.
     #[inline(always)]
     pub const fn is_connection(self) -> bool {
-        self.0 != 0 && self.state().0 != State::CLAIMED.0
+        self.state().0 != State::EMPTY.0 && self.state().0 != State::CLAIMED.0
+    }
+
+    /// What is left when the connection is over.
+    #[inline(always)]
+    #[must_use]
+    pub const fn emptied(self) -> Self {
+        Self(self.0 & Self::OF_SET)
+    }
+
+    /// Whether connections whose first choice is the set of this word, its first, may be in their
+    /// second.
+    #[inline(always)]
+    pub const fn spilled(self) -> bool {
+        self.0 & Self::SPILLED != 0
+    }
+
+    /// As [`Self::spilled`], and since [`Self::settled`] replaced this.
+    #[inline(always)]
+    pub const fn spilled_recently(self) -> bool {
+        self.0 & Self::RECENTLY != 0
+    }
+
+    /// The word of a set of which the daemon has seen that it spilled.
+    #[inline(always)]
+    #[must_use]
+    pub const fn settled(self) -> Self {
+        Self(self.0 & !Self::RECENTLY)
+    }
+
+    /// The word of a set of which no connection is anywhere else.
+    #[inline(always)]
+    #[must_use]
+    pub const fn complete(self) -> Self {
+        Self(self.0 & !Self::OF_SET)
+    }
+
+    /// Whether the connection is in its second choice.
+    #[inline(always)]
+    pub const fn is_second(self) -> bool {
+        self.0 & Self::SECOND != 0
+    }
+
+    /// With those of the flags that `old` has in the slot.
+    #[inline(always)]
+    const fn keeping(self, flags: u64, old: Self) -> Self {
+        Self(self.0 & !flags | old.0 & flags)
     }
 
     /// Whether it stands for a connection that has not expired: nothing else may be believed.
@@ -225,6 +281,10 @@ pub fn find<'t, F: Family>(
     if let Some(found) = find_in(tables, first, &name.key, now) {
         return Some(found);
     }
+    let [word, ..] = &first.slots;
+    if !Word(word.word().get()).spilled() {
+        return None;
+    }
     let second = F::set(tables, hash::reduce(hash::second(name.hash), sets))?;
     find_in(tables, second, &name.key, now)
 }
@@ -288,6 +348,7 @@ impl Found<'_> {
             return;
         }
         let new = Word::new(expires, state, self.word.server());
+        let new = new.keeping(Word::OF_SET | Word::SECOND, self.word);
         if self.slot.exchange(self.word.0, new.0).is_err() {
             return;
         }
@@ -300,7 +361,7 @@ impl Found<'_> {
     /// Ends the connection.
     #[inline(always)]
     pub fn end(&self, tables: &impl Tables) {
-        if self.slot.exchange(self.word.0, 0).is_ok() {
+        if self.slot.exchange(self.word.0, self.word.emptied().0).is_ok() {
             tables.load(self.word.server()).inspect(|load| load.add(load::freed(self.word)));
         }
     }
@@ -334,15 +395,33 @@ pub fn insert_into<'t, S: Slot + 't>(
     let first = set(hash::reduce(name.hash, sets));
     let second = set(hash::reduce(hash::second(name.hash), sets));
     let (Some(first), Some(second)) = (first, second) else { return false };
-    if place(tables, first, &name.key, word, now) || place(tables, second, &name.key, word, now) {
+    if place(tables, first, &name.key, word, now) {
+        return true;
+    }
+    let spills = note_spill(first);
+    let in_second = Word(word.0 | Word::SECOND);
+    if spills && place(tables, second, &name.key, in_second, now) {
         return true;
     }
     let displaced = displace(tables, first, &name.key, word, now)
-        || displace(tables, second, &name.key, word, now);
+        || spills && displace(tables, second, &name.key, in_second, now);
     if displaced {
         tables.count_event(Event::Displaced as u8);
     }
     displaced
+}
+
+/// Notes, before it is so, that a connection is in its second choice whose first is this set. False:
+/// another CPU changes the word right now.
+#[inline(always)]
+fn note_spill<S: Slot>(set: &Set<S>) -> bool {
+    let [first, ..] = &set.slots;
+    let word = Word(first.word().get());
+    if word.0 & Word::OF_SET == Word::OF_SET {
+        return true;
+    }
+    // The one who claimed a slot overwrites what stands there.
+    word.state() != State::CLAIMED && first.word().exchange(word.0, word.0 | Word::OF_SET).is_ok()
 }
 
 /// Both sets are full of connections that must stay.
@@ -416,11 +495,11 @@ fn take<S: Slot>(
     new: Word,
     now: Ticks,
 ) -> bool {
-    if slot.word().exchange(old.0, Word::claimed(now).0).is_err() {
+    if slot.word().exchange(old.0, Word::claimed(now).keeping(Word::OF_SET, old).0).is_err() {
         return false;
     }
     slot.name(key);
-    slot.word().set(new.0);
+    slot.word().set(new.keeping(Word::OF_SET, old).0);
     if old.is_connection() {
         tables.load(old.server()).inspect(|load| load.add(load::freed(old)));
     }

@@ -7,6 +7,7 @@ use std::{
 use lvs_core::{
     clock::Ticks,
     connection::{Narrow, Slot, Wide, Word, load},
+    family::{Family as _, V4, V6},
     forward::Method,
     shared::Shared64,
     state::State,
@@ -17,8 +18,8 @@ use lvs_model::desired::ServiceKey;
 
 use crate::{
     dataplane::Dataplane,
-    host::{now, until},
-    index::socket,
+    host::{Host, now, until},
+    index::{socket, words},
     memory::Memory,
 };
 
@@ -76,20 +77,26 @@ pub(crate) struct Seen<'a> {
 
 /// All slots that hold a connection, expired or not.
 pub(crate) fn slots(memory: &Memory) -> impl Iterator<Item = Seen<'_>> {
-    let narrow = memory.narrow.iter().flat_map(|set| &set.slots).filter_map(|slot: &Narrow| {
-        seen(slot.word(), || {
-            let key = slot.key();
-            (socket(4, [word(key, 1), 0, 0, 0], half(key, 1)), half(key, 0))
-        })
-    });
-    let wide = memory.wide.iter().flat_map(|set| &set.slots).filter_map(|slot: &Wide| {
-        seen(slot.word(), || {
-            let [first, second, rest] = slot.key();
-            let words = [word(first, 1), word(first, 0), word(second, 1), word(second, 0)];
-            (socket(6, words, half(rest, 1)), half(rest, 0))
-        })
-    });
+    let narrow = memory.narrow.iter().flat_map(|set| &set.slots).filter_map(narrow_seen);
+    let wide = memory.wide.iter().flat_map(|set| &set.slots).filter_map(wide_seen);
     narrow.chain(wide)
+}
+
+/// A slot of IPv4, if it holds a connection.
+pub(crate) fn narrow_seen(slot: &Narrow) -> Option<Seen<'_>> {
+    seen(slot.word(), || {
+        let key = slot.key();
+        (socket(4, [word(key, 1), 0, 0, 0], half(key, 1)), half(key, 0))
+    })
+}
+
+/// A slot of IPv6, if it holds a connection.
+pub(crate) fn wide_seen(slot: &Wide) -> Option<Seen<'_>> {
+    seen(slot.word(), || {
+        let [first, second, rest] = slot.key();
+        let words = [word(first, 1), word(first, 0), word(second, 1), word(second, 0)];
+        (socket(6, words, half(rest, 1)), half(rest, 0))
+    })
 }
 
 /// The lower (0) or upper (1) 32 bits.
@@ -105,25 +112,46 @@ fn half(value: u64, place: u32) -> u16 {
 }
 
 /// Reads the key between two looks at the word: if the slot was given away meanwhile, its word has
-/// changed, or will when it is written.
+/// changed, or will when it is written. Mostly a packet only prolonged the connection: so once more.
 fn seen(slot: &Shared64, key: impl Fn() -> (SocketAddr, u16)) -> Option<Seen<'_>> {
-    let word = Word(slot.get());
-    if !word.is_connection() {
-        return None;
+    const LOOKS: usize = 16;
+    let mut word = Word(slot.get());
+    for _ in 0..LOOKS {
+        if !word.is_connection() {
+            return None;
+        }
+        let (client, service) = key();
+        let again = Word(slot.get());
+        if again == word {
+            return Some(Seen { client, service, slot, word });
+        }
+        word = again;
     }
-    let (client, service) = key();
-    (slot.get() == word.0).then_some(Seen { client, service, slot, word })
+    None
 }
 
 impl Seen<'_> {
     /// Frees the slot, unless a packet was first.
     pub(crate) fn end(&self, memory: &Memory) -> bool {
-        let ended = self.slot.exchange(self.word.0, 0).is_ok();
+        let ended = self.slot.exchange(self.word.0, self.word.emptied().0).is_ok();
         if ended {
             let load = memory.loads.get(self.word.server());
             load.inspect(|load| load.add(load::freed(self.word)));
         }
         ended
+    }
+
+    /// The hash by which a packet would find it; `None`: its server is not there any more.
+    pub(crate) fn hash(&self, memory: &Memory) -> Option<u64> {
+        let server = memory.server_of(self.word.server())?;
+        let (host, port) = (Host::new(memory), self.client.port().to_be());
+        let client = words(self.client.ip());
+        let (service, virtual_hash) = (self.service, server.virtual_hash);
+        Some(if self.client.is_ipv4() {
+            V4::name(&host, V4::address(client), port, service, virtual_hash).hash
+        } else {
+            V6::name(&host, V6::address(client), port, service, virtual_hash).hash
+        })
     }
 
     fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {

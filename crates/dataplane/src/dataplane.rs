@@ -16,6 +16,7 @@ use crate::{
     mirror::Mirror,
     pins::Pins,
     sizes::{Capacity, Meta, Sizes},
+    spill::Spill,
     sys, takeover,
 };
 
@@ -49,6 +50,9 @@ pub struct Opened {
 pub struct Dataplane {
     pub(crate) memory: Arc<Memory>,
     pub(crate) mirror: Mirror,
+    pub(crate) spill: Spill,
+    /// Sweeps so far.
+    pub(crate) sweeps: u32,
     /// Waits until no packet sees what was replaced before the call.
     pub(crate) grace: Box<dyn Fn() + Send + Sync>,
     kernel: Option<Kernel>,
@@ -76,7 +80,8 @@ impl Dataplane {
         let sizes = Sizes::new(capacity, cpus)?;
         let memory = Arc::new(Memory::new(&Anonymous, sizes, keys)?);
         let mirror = Mirror::new(&sizes);
-        Ok(Self { memory, mirror, grace: Box::new(grace), kernel: None, pins: None })
+        let grace = Box::new(grace);
+        Ok(Self::of(memory, mirror, grace, None, None))
     }
 
     /// Loads the program with new tables, attached and pinned nowhere: for tests and measurements.
@@ -152,7 +157,18 @@ impl Dataplane {
     fn with(memory: Memory, mirror: Mirror, kernel: Kernel, pins: Option<Pins>) -> Self {
         let grace = Box::new(sys::wait_for_programs);
         let memory = Arc::new(memory);
-        Self { memory, mirror, grace, kernel: Some(kernel), pins }
+        Self::of(memory, mirror, grace, Some(kernel), pins)
+    }
+
+    fn of(
+        memory: Arc<Memory>,
+        mirror: Mirror,
+        grace: Box<dyn Fn() + Send + Sync>,
+        kernel: Option<Kernel>,
+        pins: Option<Pins>,
+    ) -> Self {
+        let (spill, sweeps) = (Spill::default(), 0);
+        Self { memory, mirror, spill, sweeps, grace, kernel, pins }
     }
 
     /// Detaches the program everywhere and removes all pins: nothing is balanced any more.

@@ -26,6 +26,7 @@ mod ranges;
 mod records;
 mod region;
 mod sizes;
+mod spill;
 mod sweep;
 mod sys;
 mod takeover;

@@ -9,6 +9,9 @@ use crate::{
     host::now,
 };
 
+/// So many sweeps make one pass of [`crate::spill`], which reads the table too.
+const SWEEPS_PER_PASS: u32 = 8;
+
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -40,6 +43,10 @@ impl Dataplane {
             if waiting {
                 held.insert(seen.word.server());
             }
+        }
+        self.sweeps = self.sweeps.wrapping_add(1);
+        if self.sweeps.is_multiple_of(SWEEPS_PER_PASS) {
+            self.spill.pass(&self.memory);
         }
         if waiting {
             let forgotten = self.over(&held);

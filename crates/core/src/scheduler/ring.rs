@@ -21,7 +21,8 @@ pub fn pick(tables: &impl Tables, service: &Service, hash: impl Fn(u32) -> u32) 
         return None;
     }
     let mut found = None;
-    tables.each(len, |offset| {
+    let result = &mut found;
+    tables.each(len, move |offset| {
         let place =
             (offset + first).checked_rem(len).map(&hash).and_then(|hash| hash.checked_rem(len));
         match place.and_then(|place| tables.ring(service.ring + place)) {
@@ -29,7 +30,7 @@ pub fn pick(tables: &impl Tables, service: &Service, hash: impl Fn(u32) -> u32) 
                 ControlFlow::Continue(())
             }
             Some(server) if server != 0 => {
-                found = Some(server);
+                *result = Some(server);
                 ControlFlow::Break(())
             }
             _ => ControlFlow::Break(()),

@@ -11,27 +11,39 @@ use crate::{
 /// Picks; lc takes all weights but 0 as equal.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
-    let weighted = service.scheduler == Scheduler::Wlc as u8;
-    let mut best = 0; // no server has number 0
-    let (mut best_cost, mut best_weight) = (u64::MAX, 0);
-    tables.each(service.len.div_ceil(BLOCK), |block| {
+    let heaviest = if service.scheduler == Scheduler::Wlc as u8 { u32::MAX } else { 1 };
+    let mut best = Best { server: 0, cost: u64::MAX, weight: 0 };
+    let found = &mut best;
+    tables.each(service.len.div_ceil(BLOCK), move |block| {
         let Some(candidates) = tables.candidates(service.candidates + block) else {
             return ControlFlow::Break(());
         };
+        let left = service.len.saturating_sub(block * BLOCK);
         for (place, candidate) in (0..).zip(candidates) {
-            if candidate.weight == 0 || block * BLOCK + place >= service.len {
+            // Without short cuts: the kernel verifies each way through the eight.
+            if (candidate.weight == 0) | (place >= left) {
                 continue;
             }
             let Some(load) = tables.load(candidate.server) else { continue };
             let load = load.get();
             let cost = u64::from(load::active(load)) * 256 + u64::from(load::inactive(load));
-            let weight = if weighted { u64::from(candidate.weight) } else { 1 };
-            // cost / weight < best / best_weight, without a division.
-            if best == 0 || best_cost.wrapping_mul(weight) > cost.wrapping_mul(best_weight) {
-                (best, best_cost, best_weight) = (candidate.server, cost, weight);
+            let weight = u64::from(candidate.weight.min(heaviest));
+            // cost / weight < best.cost / best.weight, without a division.
+            let is_less = found.cost.wrapping_mul(weight) > cost.wrapping_mul(found.weight);
+            if is_less | (found.server == 0) {
+                *found = Best { server: candidate.server, cost, weight };
             }
         }
         ControlFlow::Continue(())
     });
-    (best != 0).then_some(best)
+    (best.server != 0).then_some(best.server)
+}
+
+/// The server that would get the connection.
+#[derive(Clone, Copy)]
+struct Best {
+    /// Its number; no server has number 0.
+    server: u32,
+    cost: u64,
+    weight: u64,
 }

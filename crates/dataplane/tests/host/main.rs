@@ -4,4 +4,5 @@ mod atomic;
 mod overflow;
 mod packets;
 mod scale;
+mod spill;
 mod world;

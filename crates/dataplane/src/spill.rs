@@ -1,0 +1,94 @@
+//! Which sets of the connection table have connections in their second choice.
+//!
+//! A packet that puts one there flags the set that was full; only the daemon can tell when the last
+//! of them has ended. A flag that stays too long costs a packet one more look, one that goes too
+//! early would hide a connection.
+use lvs_core::{
+    connection::{Set, Slot, Word},
+    hash,
+};
+
+use crate::{
+    connections::{Seen, narrow_seen, wide_seen},
+    memory::Memory,
+    region::{Plain, Region},
+};
+
+/// What passes over the table found, of each IP version.
+#[derive(Debug, Default)]
+pub(crate) struct Spill {
+    narrow: Pass,
+    wide: Pass,
+}
+
+/// What one pass over a table found.
+#[derive(Debug, Default)]
+struct Pass {
+    /// Sets that were flagged, and not since the pass before.
+    settled: Bits,
+    /// First choices of the connections that are in their second.
+    needed: Bits,
+}
+
+impl Spill {
+    /// Passes over the table and takes the flags away that are not needed any more. A second at
+    /// least must lie between two passes: no packet is under way for that long.
+    pub(crate) fn pass(&mut self, memory: &Memory) {
+        self.narrow.follow(memory, &memory.narrow, memory.sizes.narrow_sets, narrow_seen);
+        self.wide.follow(memory, &memory.wide, memory.sizes.wide_sets, wide_seen);
+    }
+}
+
+impl Pass {
+    fn follow<S: Slot>(
+        &mut self,
+        memory: &Memory,
+        table: &Region<Set<S>>,
+        sets: u32,
+        seen: impl Fn(&S) -> Option<Seen<'_>>,
+    ) where
+        Set<S>: Plain,
+    {
+        let mut now = Self::default();
+        for (number, set) in (0..).zip(table.iter()) {
+            let [first, ..] = &set.slots;
+            let word = Word(first.word().get());
+            if word.spilled_recently() {
+                // Another may have come; then the flag stays, and is met again.
+                first.word().exchange(word.0, word.settled().0).unwrap_or_default();
+            } else if word.spilled() {
+                let over = self.settled.has(number) && !self.needed.has(number);
+                if !over || first.word().exchange(word.0, word.complete().0).is_err() {
+                    now.settled.set(number, sets);
+                }
+            }
+            for connection in set.slots.iter().filter_map(&seen) {
+                if connection.word.is_second()
+                    && let Some(hash) = connection.hash(memory)
+                {
+                    now.needed.set(hash::reduce(hash, sets), sets);
+                }
+            }
+        }
+        *self = now;
+    }
+}
+
+/// A bit for each set; all 0 takes no memory.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn has(&self, at: u32) -> bool {
+        self.0.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 != 0)
+    }
+
+    fn set(&mut self, at: u32, len: u32) {
+        if self.0.is_empty() {
+            self.0 = vec![0; len.div_ceil(64) as usize];
+        }
+        if let Some(word) = self.0.get_mut(at as usize / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+}

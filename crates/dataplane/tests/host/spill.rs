@@ -1,0 +1,128 @@
+//! Connections in their second choice of set.
+use std::{collections::HashSet, net::SocketAddr};
+
+use lvs_core::{
+    connection::{Slot, Word},
+    forward::Method,
+    scheduler::Scheduler,
+    tables::{Event, Tables as _},
+    wire::Protocol,
+};
+use lvs_dataplane::{Capacity, Dataplane, Filter};
+use lvs_model::plan::{Plan, PlannedService};
+use proptest::prelude::*;
+
+use crate::{
+    packets::{ACK, SYN, frame, send},
+    world::{KEYS, SMALL, server, service},
+};
+
+/// 12 narrow sets and 6 wide ones: of 60 clients of each family, many find theirs full.
+fn tables() -> Dataplane {
+    let small = Capacity { connections: 28, ..SMALL };
+    let mut tables = Dataplane::in_memory(small, 2, KEYS, || {}).unwrap();
+    let one = |vip: &str, real: &str| PlannedService {
+        servers: vec![server(real, 1, Method::Direct)],
+        ..service(Protocol::Tcp, vip, Scheduler::Rr)
+    };
+    let services = vec![one("10.0.0.1:80", "10.0.1.2:80"), one("[fd00::80]:80", "[fd00::12]:80")];
+    tables.apply(&Plan { services }).unwrap();
+    tables
+}
+
+/// From client number so and so, those below 60 of IPv4, of IPv6 those from there.
+fn ask(tables: &Dataplane, client: u8, flags: u8) -> Event {
+    let (from, to): (SocketAddr, &str) = if client < 60 {
+        (([10, 0, 2, client], 4000).into(), "10.0.0.1:80")
+    } else {
+        (([0xfd00, 0, 0, 0, 0, 0, 1, u16::from(client)], 4000).into(), "[fd00::80]:80")
+    };
+    send(&tables.host(), &frame(Protocol::Tcp, from, to.parse().unwrap(), flags)).event()
+}
+
+fn client_of(from: SocketAddr) -> u8 {
+    match from {
+        SocketAddr::V4(from) => from.ip().octets()[3],
+        SocketAddr::V6(from) => from.ip().octets()[15],
+    }
+}
+
+/// Connections in their second choice, and sets that say that they have such.
+fn spilled(tables: &Dataplane) -> [usize; 2] {
+    fn count<S: Slot>(counts: &mut [usize; 2], slots: &[S; 4]) {
+        let words = slots.each_ref().map(|slot| Word(slot.word().get()));
+        counts[0] += words.iter().filter(|word| word.is_connection() && word.is_second()).count();
+        counts[1] += usize::from(words[0].spilled());
+    }
+    let (host, mut counts) = (tables.host(), [0; 2]);
+    (0..host.narrow_sets()).for_each(|set| count(&mut counts, &host.narrow(set).unwrap().slots));
+    (0..host.wide_sets()).for_each(|set| count(&mut counts, &host.wide(set).unwrap().slots));
+    counts
+}
+
+fn entries(tables: &Dataplane) -> HashSet<u8> {
+    tables.connections(Filter::default()).map(|connection| client_of(connection.client)).collect()
+}
+
+/// All passes that a flag may need.
+fn sweep(tables: &mut Dataplane) {
+    for _ in 0..4 * 8 {
+        tables.sweep().unwrap();
+    }
+}
+
+#[test]
+fn a_set_forgets_that_connections_are_elsewhere_only_when_none_is() {
+    let mut tables = tables();
+    for client in 0..120 {
+        ask(&tables, client, SYN);
+        ask(&tables, client, ACK);
+    }
+    let [second, sets] = spilled(&tables);
+    assert!(second > 2 && sets > second, "{second} in their second choice, of {sets} sets");
+    sweep(&mut tables);
+    assert_eq!(spilled(&tables)[0], second);
+    assert!(spilled(&tables)[1] <= sets);
+    for client in entries(&tables) {
+        assert_eq!(ask(&tables, client, ACK), Event::Known, "client {client}");
+    }
+    tables.flush(Filter::default());
+    sweep(&mut tables);
+    assert_eq!(spilled(&tables), [0, 0]);
+}
+
+proptest! {
+    /// Whatever comes, ends and is swept in whatever order: what has an entry is found.
+    #[test]
+    fn every_connection_that_has_an_entry_is_found(
+        steps in prop::collection::vec((0..120_u8, 0..6_u8), 1..400)
+    ) {
+        let mut tables = tables();
+        for (client, what) in steps {
+            match what {
+                0..3 => {
+                    ask(&tables, client, SYN);
+                    ask(&tables, client, ACK);
+                }
+                3 => {
+                    let all: Vec<_> = tables.connections(Filter::default()).collect();
+                    for one in all.iter().filter(|one| client_of(one.client) == client) {
+                        let client = Some(one.client.ip());
+                        tables.flush(Filter { client, ..Filter::default() });
+                    }
+                }
+                4 => {
+                    tables.sweep().unwrap();
+                }
+                _ => sweep(&mut tables),
+            }
+            for client in entries(&tables) {
+                prop_assert_eq!(ask(&tables, client, ACK), Event::Known, "client {}", client);
+            }
+            let clients: Vec<_> =
+                tables.connections(Filter::default()).map(|connection| connection.client).collect();
+            let different: HashSet<_> = clients.iter().collect();
+            prop_assert_eq!(clients.len(), different.len(), "nobody has two");
+        }
+    }
+}
