@@ -139,6 +139,9 @@ pub fn send_back<F: Family>(
     let Some(route) = tables.route(F::VERSION, source, client, flow.ip.len) else {
         return Verdict::drop(Event::NoRoute);
     };
+    if flow.ip.len > route.mtu {
+        return answer::error(packet, &flow.ip, icmp::Error::TooBig(route.mtu), Event::TooBig);
+    }
     let done = F::decrement_ttl(packet, flow.ip.l3())
         .and_then(|()| nat::to_client(packet, flow, server, route.macs));
     leave(packet, done, route.interface, Event::Reply)
@@ -157,7 +160,8 @@ pub fn route<F: Family>(
     let Some(route) = tables.route(F::VERSION, source, destination, ip.len) else {
         return Verdict::drop(Event::NoRoute);
     };
-    if ip.ttl <= 1 {
+    // An ICMP error is never answered with another.
+    if ip.ttl <= 1 || ip.len > route.mtu {
         return Verdict::drop(Event::NoRoute);
     }
     let done =

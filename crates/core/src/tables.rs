@@ -111,6 +111,8 @@ pub struct Route {
     pub macs: Macs,
     /// Outgoing interface.
     pub interface: u32,
+    /// Largest IP packet that fits. For a longer one the way says no more than this.
+    pub mtu: u16,
 }
 
 /// Four entries of the index, found by hash; an entry may be in either of two lines.

@@ -235,7 +235,7 @@ impl Tables for Kernel {
         destination: [u32; 4],
         len: u16,
     ) -> Option<Route> {
-        crate::route::look_up(self.ctx, version, source, destination, len)
+        crate::route::find(self.ctx, version, source, destination, len, self.now())
     }
 
     #[inline(always)]

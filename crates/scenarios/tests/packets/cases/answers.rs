@@ -11,8 +11,8 @@ use crate::{
     frame::{ACK, Body, DF, FIN, Frame, RST, SYN, Tcp, icmp, tcp, udp},
     scenario::{Check, Scenario, Step},
     world::{
-        PROTOCOLS, SERVERS, VERSIONS, client, forwarded, link, mac_of, real, server, service,
-        single, vip,
+        CLIENT_MAC, CLIENTS_MAC, PROTOCOLS, SERVERS, VERSIONS, client, forwarded, link, mac_of,
+        real, server, service, single, vip,
     },
 };
 
@@ -83,7 +83,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     for version in VERSIONS {
         all.extend(no_server(version));
         all.extend(hops(version));
-        all.push(no_hop_behind_nat(version));
+        all.extend([no_hop_behind_nat(version), too_big_behind_nat(version)]);
         for method in [Method::Direct, Method::Tunnel, Method::Nat] {
             for protocol in PROTOCOLS {
                 all.push(too_big(version, method, protocol));
@@ -170,6 +170,38 @@ fn no_hop_behind_nat(version: u8) -> Scenario {
     )
     .goes(&syn, Event::New, &forwarded(&syn, at, Method::Nat))
     .goes_out(SERVERS, &answer.bytes(), SERVERS, &[Event::TimeExceeded], &expected.bytes())
+}
+
+/// A server's answer that is too long for the way to the client: the server hears of it.
+fn too_big_behind_nat(version: u8) -> Scenario {
+    const MTU: usize = 1500;
+    let (from, to, at) = (client(version, 40000), vip(version), real(version, 11, 8080));
+    let syn = tcp(from, to, SYN);
+    let headers = if version == 4 { 40 } else { 60 };
+    let answer = |len: usize| {
+        let data = vec![7; len - headers];
+        tcp(at, from, ACK).data(&data).macs([2, 0, 0, 0, 1, 1], mac_of(at))
+    };
+    let mut scenario = Scenario::new(
+        format!("nat {version}: answer too big"),
+        single(Protocol::Tcp, to, server(at, Method::Nat)),
+    )
+    .goes(&syn, Event::New, &forwarded(&syn, at, Method::Nat));
+    // Twice, since the way may be remembered.
+    let (fits, too_big) = (answer(MTU), answer(MTU + 1));
+    let shown = fits.clone().sent_from(to).hop().macs(CLIENT_MAC, CLIENTS_MAC);
+    let expected = error(&too_big, TOO_BIG, MTU as u32).bytes();
+    for _ in 0..2 {
+        let events = [Event::TooBig];
+        scenario = scenario.returns(&fits, Event::Reply, &shown).goes_out(
+            SERVERS,
+            &too_big.bytes(),
+            SERVERS,
+            &events,
+            &expected,
+        );
+    }
+    scenario
 }
 
 /// `len` bytes of IP in all.
