@@ -11,7 +11,7 @@ use crate::{
     attach::{Attached, Mode, Warning, attach_all, indices},
     error::Error,
     host::Host,
-    kernel::{Kernel, OBJECT, Pinned, look_at},
+    kernel::{Footprint, Kernel, OBJECT, Pinned, look_at},
     memory::{Anonymous, Memory, Table},
     mirror::Mirror,
     pins::Pins,
@@ -186,6 +186,14 @@ impl Dataplane {
     /// There is no program: the tables are in memory only.
     pub fn program(&self) -> Result<BorrowedFd<'_>, Error> {
         self.kernel.as_ref().ok_or(Error::NotLoaded)?.fd()
+    }
+
+    /// What each of the programs takes of the kernel's limits.
+    ///
+    /// # Errors
+    /// There is no program, or the kernel does not tell.
+    pub fn footprints(&self) -> Result<Vec<Footprint>, Error> {
+        self.kernel.as_ref().ok_or(Error::NotLoaded)?.footprints()
     }
 
     /// Runs the program once, in the kernel, on a packet that arrives on `interface`: its verdict

@@ -70,13 +70,23 @@ pub enum Error {
         /// What aya says.
         source: aya::EbpfError,
     },
-    /// The verifier refused the program.
+    /// The kernel refused the program.
     #[error("the kernel refuses the program: {remedy}")]
     Program {
         /// What to do.
         remedy: &'static str,
         /// What aya says.
         source: Box<aya::programs::ProgramError>,
+    },
+    /// The verifier refused the program, and said why.
+    #[error(
+        "the kernel refuses the program: Linux 6.1 or later is needed; please report this:\n{end}"
+    )]
+    Verifier {
+        /// The end of what the verifier said.
+        end: String,
+        /// What the call returned.
+        source: io::Error,
     },
     /// The object that this build embeds lacks something.
     #[error("the embedded kernel program lacks `{0}`: this build is broken")]

@@ -113,6 +113,17 @@ impl Kernel {
         program.try_into().map_err(|_other_type| Error::Lacks(name))
     }
 
+    /// What each program takes of the kernel's limits.
+    pub(crate) fn footprints(&self) -> Result<Vec<Footprint>, Error> {
+        let of = |stage: Stage| {
+            let program = self.ebpf.program(stage.name()).ok_or(Error::Lacks(stage.name()))?;
+            let info = program.info().map_err(program_error)?;
+            let verified = info.verified_instruction_count().unwrap_or(0);
+            Ok(Footprint { stage, verified, bytes: info.size_translated().unwrap_or(0) })
+        };
+        Stage::ALL.into_iter().map(of).collect()
+    }
+
     /// The map through which one stage jumps to the next.
     pub(crate) fn stages(&self) -> Result<BorrowedFd<'_>, Error> {
         match self.ebpf.map(STAGES) {
@@ -148,6 +159,17 @@ impl Kernel {
         out.truncate(result.data_size_out as usize);
         Ok((result.return_value, out))
     }
+}
+
+/// What a program takes of the kernel's limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Footprint {
+    /// The stage that it is.
+    pub stage: Stage,
+    /// Instructions that the verifier followed; it gives up after a million.
+    pub verified: u32,
+    /// Size of the program.
+    pub bytes: u32,
 }
 
 /// What is pinned, as far as a successor can use it.
@@ -216,13 +238,17 @@ fn load_remedy(error: &aya::EbpfError) -> &'static str {
     }
 }
 
-fn program_error(source: ProgramError) -> Error {
-    let remedy = if let ProgramError::LoadError { io_error, .. } = &source
-        && io_error.raw_os_error() != Some(libc::EPERM)
+fn program_error(error: ProgramError) -> Error {
+    /// Of the thousands of lines that the verifier writes, the last ones tell.
+    const LINES: usize = 12;
+    if let ProgramError::LoadError { io_error, verifier_log } = &error
+        && let Some(code) = io_error.raw_os_error()
+        && code != libc::EPERM
     {
-        "Linux 6.1 or later is needed; please report the verifier's words"
-    } else {
-        NEEDS_RIGHTS
-    };
-    Error::Program { remedy, source: Box::new(source) }
+        let log = verifier_log.to_string();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+        let end = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or(&[]).join("\n");
+        return Error::Verifier { end, source: io::Error::from_raw_os_error(code) };
+    }
+    Error::Program { remedy: NEEDS_RIGHTS, source: Box::new(error) }
 }

@@ -39,6 +39,6 @@ pub use dataplane::{Dataplane, Opened, Settings, Shared, detach};
 pub use error::Error;
 pub use explain::{Explained, MetServer, MetService};
 pub use host::{Host, Routing};
-pub use kernel::OBJECT;
+pub use kernel::{Footprint, OBJECT};
 pub use sizes::Capacity;
 pub use sweep::Swept;

@@ -65,9 +65,8 @@ pub(crate) fn find(
     let line = WAYS.get_ptr_mut((hash >> (u64::BITS - LINES_BITS)) as u32)?;
     // SAFETY: nobody else has this CPU's element while the program runs on it.
     let way = unsafe { &mut *line };
-    let [e, f] = way.source;
-    let [g, h] = way.destination;
-    let is_same = (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) | (u64::from(version) ^ way.version) == 0;
+    let differs = differs(source, way.source) | differs(destination, way.destination);
+    let is_same = differs | (u64::from(version) ^ way.version) == 0;
     if is_same && Ticks(way.expires).since(now) > 0 && u32::from(len) <= way.mtu {
         return Some(Route { macs: way.macs, interface: way.interface, mtu: way.mtu as u16 });
     }
@@ -86,6 +85,12 @@ pub(crate) fn find(
         };
     }
     Some(route)
+}
+
+/// 0: they do not.
+#[inline(always)]
+fn differs([a, b]: [u64; 2], [c, d]: [u64; 2]) -> u64 {
+    (a ^ c) | (b ^ d)
 }
 
 #[inline(always)]

@@ -47,6 +47,17 @@ fn counted(dataplane: &Dataplane, event: Event) -> u64 {
     events.iter().find(|(known, _)| *known == event).unwrap().1
 }
 
+/// So that what is added later does not meet the verifier's limit unawares: a third of it.
+#[test]
+fn the_programs_stay_far_from_the_limits_of_the_verifier() {
+    let dataplane = Dataplane::load_detached(SMALL).unwrap();
+    for footprint in dataplane.footprints().unwrap() {
+        println!("{footprint:?}");
+        assert!((1..333_333).contains(&footprint.verified), "{footprint:?}");
+        assert!(footprint.bytes < 100_000, "{footprint:?}");
+    }
+}
+
 #[test]
 fn a_loaded_program_forwards_by_the_plan_and_counts() {
     let mut dataplane = Dataplane::load_detached(SMALL).unwrap();
