@@ -9,6 +9,7 @@ mod health;
 mod mistakes;
 mod network;
 mod reload;
+mod scale;
 mod spread;
 mod takeover;
 mod transfer;
