@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 7 } else { 15 }).max(1),
         packets: if arguments.quick { 100_000 } else { 400_000 },
     };
-    let scenarios = scenario::all(|name| {
+    let scenarios = scenario::all(arguments.quick, |name| {
         arguments.only.is_empty() || arguments.only.iter().any(|only| name.contains(only))
     });
     ensure!(scenarios.len() > scenario::FLOORS, "no scenario has such a name");

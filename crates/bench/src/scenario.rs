@@ -98,38 +98,14 @@ const fn uniform(flows: u64) -> Order {
 const KI: u64 = 1 << 10;
 const MI: u64 = 1 << 20;
 
-/// Method, protocol, IP version, target: each with 1 flow and 1 Ki.
-const KNOWN: [(Method, Protocol, u8, Option<Target>); 12] = [
-    (Direct, Tcp, 4, Some(Practical(1.4))),
-    (Direct, Udp, 4, Some(Practical(1.4))),
-    (Direct, Tcp, 6, Some(Practical(1.4))),
-    (Direct, Udp, 6, Some(Practical(1.4))),
-    (Tunnel, Tcp, 4, Some(Practical(1.8))),
-    (Tunnel, Udp, 4, Some(Practical(1.8))),
-    (Tunnel, Tcp, 6, Some(Practical(1.8))),
-    (Tunnel, Udp, 6, Some(Practical(1.8))),
-    (Nat, Tcp, 4, None),
-    (Nat, Udp, 4, None),
-    (Nat, Tcp, 6, None),
-    (Nat, Udp, 6, None),
-];
+/// Known connections: each method, and its target with few flows.
+const KNOWN: [(Method, Option<Target>); 3] =
+    [(Direct, Some(Practical(1.4))), (Tunnel, Some(Practical(1.8))), (Nat, None)];
 
-/// Answers through NAT: protocol, IP version; each with 1 flow and 1 Ki.
-const REPLY: [(Protocol, u8); 4] = [(Tcp, 4), (Udp, 4), (Tcp, 6), (Udp, 6)];
-
-/// Method, protocol, IP version, flows, target.
-const MANY: [(Method, Protocol, u8, Order, Option<Target>); 10] = [
-    (Direct, Tcp, 4, uniform(64 * KI), None),
-    (Tunnel, Tcp, 4, uniform(64 * KI), None),
-    (Nat, Tcp, 4, uniform(64 * KI), None),
-    (Tunnel, Tcp, 6, uniform(64 * KI), None),
-    (Direct, Tcp, 4, uniform(MI), Some(Practical(4.6))),
-    (Tunnel, Tcp, 4, uniform(MI), Some(Practical(4.6))),
-    (Tunnel, Udp, 4, uniform(MI), Some(Practical(4.6))),
-    (Nat, Tcp, 4, uniform(MI), Some(Practical(4.6))),
-    (Tunnel, Tcp, 6, uniform(MI), Some(Practical(4.6))),
-    (Tunnel, Tcp, 4, Order { flows: MI, hot: Some(4 * KI) }, None),
-];
+/// Numbers of flows, their names, and their target whatever the method.
+const FEW: [(u64, &str); 2] = [(1, "1 flow"), (KI, "1 Ki")];
+const MANY: [(u64, &str, Option<Target>); 2] =
+    [(64 * KI, "64 Ki", None), (MI, "1 Mi", Some(Practical(4.6)))];
 
 /// A new flow with every packet: scheduler, IP version, whether the table is full.
 const NEW: [(Scheduler, u8, bool, Option<Target>); 5] = [
@@ -146,8 +122,9 @@ const FOREIGN: [(&str, Traffic, Option<Target>); 2] = [
     ("not IP, arp", Traffic::Arp, Some(Floor(1.6))),
 ];
 
-/// All scenarios whose name is `wanted`, after the floors.
-pub(crate) fn all(wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
+/// All scenarios whose name is `wanted`, after the floors; `quick`: not those that differ little from
+/// others and take long to prepare.
+pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
     let floors = [4, 6].into_iter().flat_map(|version| {
         [(Subject::Floor, "F, bare XDP_TX"), (Subject::Practical, "P, swap and encapsulate")].map(
             |(subject, name)| Scenario {
@@ -158,7 +135,7 @@ pub(crate) fn all(wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
             },
         )
     });
-    let rows = known().chain(replies()).chain(many()).chain(new()).chain(foreign());
+    let rows = known().chain(replies()).chain(many(quick)).chain(new()).chain(foreign());
     floors.chain(rows.filter(|row| wanted(&row.name))).collect()
 }
 
@@ -166,39 +143,49 @@ fn row(name: String, version: u8, traffic: Traffic, target: Option<Target>) -> S
     Scenario { name, version, subject: Subject::Lvs(traffic), target }
 }
 
-fn few() -> [(Order, &'static str); 2] {
-    [(uniform(1), "1 flow"), (uniform(KI), "1 Ki")]
-}
+/// Protocols and IP versions.
+const KINDS: [(Protocol, u8); 4] = [(Tcp, 4), (Udp, 4), (Tcp, 6), (Udp, 6)];
 
 fn known() -> impl Iterator<Item = Scenario> {
-    KNOWN.into_iter().flat_map(|(method, protocol, version, target)| {
-        let service = Service { method, protocol, scheduler: Rr, version, servers: 16 };
-        few().map(|(order, flows)| {
-            let name = format!("{} {} v{version}, {flows}", method.name(), word(protocol));
-            row(name, version, Traffic::Known(service, order), target)
+    KNOWN.into_iter().flat_map(|(method, target)| {
+        KINDS.into_iter().flat_map(move |kind| {
+            FEW.map(|(flows, name)| one_known(method, kind, uniform(flows), name, target))
         })
     })
+}
+
+fn one_known(
+    method: Method,
+    (protocol, version): (Protocol, u8),
+    order: Order,
+    flows: &str,
+    target: Option<Target>,
+) -> Scenario {
+    let service = Service { method, protocol, scheduler: Rr, version, servers: 16 };
+    let name = format!("{} {} v{version}, {flows}", method.name(), word(protocol));
+    row(name, version, Traffic::Known(service, order), target)
 }
 
 fn replies() -> impl Iterator<Item = Scenario> {
-    REPLY.into_iter().flat_map(|(protocol, version)| {
+    KINDS.into_iter().flat_map(|(protocol, version)| {
         // One server: whose answer it is, is then known without asking.
         let service = Service { method: Nat, protocol, scheduler: Rr, version, servers: 1 };
-        few().map(|(order, flows)| {
-            let name = format!("nat reply {} v{version}, {flows}", word(protocol));
-            row(name, version, Traffic::Reply(service, order), None)
+        FEW.map(|(flows, name)| {
+            let name = format!("nat reply {} v{version}, {name}", word(protocol));
+            row(name, version, Traffic::Reply(service, uniform(flows)), None)
         })
     })
 }
 
-fn many() -> impl Iterator<Item = Scenario> {
-    MANY.into_iter().map(|(method, protocol, version, order, target)| {
-        let service = Service { method, protocol, scheduler: Rr, version, servers: 16 };
-        let hot = if order.hot.is_some() { ", 90 % of 4 Ki" } else { "" };
-        let flows = if order.flows == MI { "1 Mi" } else { "64 Ki" };
-        let name = format!("{} {} v{version}, {flows}{hot}", method.name(), word(protocol));
-        row(name, version, Traffic::Known(service, order), target)
-    })
+fn many(quick: bool) -> impl Iterator<Item = Scenario> {
+    let all = MANY.into_iter().flat_map(|(flows, name, target)| {
+        KNOWN.into_iter().flat_map(move |(method, _)| {
+            KINDS.map(|kind| (kind, one_known(method, kind, uniform(flows), name, target)))
+        })
+    });
+    let hot = Order { flows: MI, hot: Some(4 * KI) };
+    let hot = one_known(Tunnel, (Tcp, 4), hot, "1 Mi, 90 % of 4 Ki", None);
+    all.filter(move |(kind, _)| !quick || *kind == (Tcp, 4)).map(|(_, row)| row).chain([hot])
 }
 
 fn new() -> impl Iterator<Item = Scenario> {
