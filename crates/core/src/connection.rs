@@ -9,6 +9,7 @@ use crate::{
     clock::Ticks,
     family::Family,
     hash,
+    related::server_of,
     shared::Shared64,
     state::State,
     tables::{Event, Tables},
@@ -101,6 +102,12 @@ impl Word {
         self.0 & Self::SECOND != 0
     }
 
+    /// The word of the connection in its other choice of set.
+    #[inline(always)]
+    const fn moved(self) -> Self {
+        Self((self.0 & !Self::OF_SET) ^ Self::SECOND)
+    }
+
     /// With those of the flags that `old` has in the slot.
     #[inline(always)]
     const fn keeping(self, flags: u64, old: Self) -> Self {
@@ -132,6 +139,8 @@ pub trait Slot {
     type Key: Copy;
     /// Whether it is `key`'s.
     fn holds(&self, key: &Self::Key) -> bool;
+    /// Whose it is.
+    fn key(&self) -> Self::Key;
     /// Makes it `key`'s; only for the one who claimed it.
     fn name(&self, key: &Self::Key);
     /// Its state.
@@ -165,6 +174,11 @@ impl Slot for Narrow {
     }
 
     #[inline(always)]
+    fn key(&self) -> u64 {
+        self.key.get()
+    }
+
+    #[inline(always)]
     fn name(&self, key: &u64) {
         self.key.set(*key);
     }
@@ -185,6 +199,12 @@ impl Slot for Wide {
     }
 
     #[inline(always)]
+    fn key(&self) -> [u64; 3] {
+        let [a, b, c] = &self.key;
+        [a.get(), b.get(), c.get()]
+    }
+
+    #[inline(always)]
     fn name(&self, [a, b, c]: &[u64; 3]) {
         let [x, y, z] = &self.key;
         x.set(*a);
@@ -195,21 +215,6 @@ impl Slot for Wide {
     #[inline(always)]
     fn word(&self) -> &Shared64 {
         &self.word
-    }
-}
-
-impl Narrow {
-    /// The key as it stands.
-    pub fn key(&self) -> u64 {
-        self.key.get()
-    }
-}
-
-impl Wide {
-    /// The key as it stands.
-    pub fn key(&self) -> [u64; 3] {
-        let [a, b, c] = &self.key;
-        [a.get(), b.get(), c.get()]
     }
 }
 
@@ -276,8 +281,8 @@ pub fn find<'t, F: Family>(
     name: &Name<KeyOf<F>>,
     now: Ticks,
 ) -> Option<Found<'t>> {
-    let sets = F::sets(tables);
-    let first = F::set(tables, hash::reduce(name.hash, sets))?;
+    let [first, second] = choices::<F>(tables, name.hash);
+    let first = F::set(tables, first)?;
     if let Some(found) = find_in(tables, first, &name.key, now) {
         return Some(found);
     }
@@ -285,8 +290,7 @@ pub fn find<'t, F: Family>(
     if !Word(word.word().get()).spilled() {
         return None;
     }
-    let second = F::set(tables, hash::reduce(hash::second(name.hash), sets))?;
-    find_in(tables, second, &name.key, now)
+    find_in(tables, F::set(tables, second)?, &name.key, now)
 }
 
 /// As [`find`], in a function of its own: it costs a call, but no stack of the caller's.
@@ -367,8 +371,9 @@ impl Found<'_> {
     }
 }
 
-/// Remembers a new connection. Empty and expired slots go first, then the half-open one that would
-/// end soonest makes room; established connections never do.
+/// Remembers a new connection. Empty and expired slots go first; then one that has room in its other
+/// set moves there (Pagh and Rodler, "Cuckoo hashing", 2001, cut to one step); then the half-open one
+/// that would end soonest makes room; established connections never do.
 ///
 /// # Errors
 /// Both sets are full of connections that must stay.
@@ -379,36 +384,101 @@ pub fn insert<F: Family>(
     word: Word,
     now: Ticks,
 ) -> Result<(), Full> {
-    if F::insert(tables, name, word, now) { Ok(()) } else { Err(Full) }
+    let done = F::insert(tables, name, word, now) || F::make_room(tables, name, word, now);
+    if done { Ok(()) } else { Err(Full) }
 }
 
-/// As [`insert`], into one table.
+/// Both sets are full of connections that must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Puts a new connection where there is room.
 #[inline(always)]
-pub fn insert_into<'t, S: Slot + 't>(
+pub fn insert_where_room<F: Family>(
     tables: &impl Tables,
-    sets: u32,
-    set: impl Fn(u32) -> Option<&'t Set<S>>,
-    name: &Name<S::Key>,
+    name: &Name<KeyOf<F>>,
     word: Word,
     now: Ticks,
 ) -> bool {
-    let first = set(hash::reduce(name.hash, sets));
-    let second = set(hash::reduce(hash::second(name.hash), sets));
-    let (Some(first), Some(second)) = (first, second) else { return false };
-    if place(tables, first, &name.key, word, now) {
-        return true;
-    }
-    let spills = note_spill(first);
+    let [first, second] = choices::<F>(tables, name.hash);
+    let (Some(first), Some(second)) = (F::set(tables, first), F::set(tables, second)) else {
+        return false;
+    };
     let in_second = Word(word.0 | Word::SECOND);
-    if spills && place(tables, second, &name.key, in_second, now) {
-        return true;
+    place(tables, first, &name.key, word, now).is_some()
+        || note_spill(first) && place(tables, second, &name.key, in_second, now).is_some()
+}
+
+/// As [`insert`], where there was no room.
+#[inline(always)]
+pub fn make_room<F: Family>(
+    tables: &impl Tables,
+    name: &Name<KeyOf<F>>,
+    word: Word,
+    now: Ticks,
+) -> bool {
+    let [number, second] = choices::<F>(tables, name.hash);
+    let (Some(first), Some(second)) = (F::set(tables, number), F::set(tables, second)) else {
+        return false;
+    };
+    let spills = note_spill(first);
+    // Many half-open ones are the mark of a flood, which leaves no room elsewhere either.
+    if spills && half_open(first) < 2 {
+        for slot in &first.slots {
+            if replace::<F>(tables, number, slot, &name.key, word, now) {
+                return true;
+            }
+        }
     }
+    let in_second = Word(word.0 | Word::SECOND);
     let displaced = displace(tables, first, &name.key, word, now)
         || spills && displace(tables, second, &name.key, in_second, now);
     if displaced {
         tables.count_event(Event::Displaced as u8);
     }
     displaced
+}
+
+/// Moves the connection of a slot to its other set, if there is room, and puts the new one in its
+/// place.
+#[inline(always)]
+fn replace<F: Family>(
+    tables: &impl Tables,
+    number: u32,
+    slot: &F::Slot,
+    key: &KeyOf<F>,
+    word: Word,
+    now: Ticks,
+) -> bool {
+    let old = Word(slot.word().get());
+    let Some(server) = server_of(tables, old.server()) else { return false };
+    let moved = slot.key();
+    let [home, other] = choices::<F>(tables, F::hash(tables, &moved, server.virtual_hash));
+    let to = if old.is_second() { home } else { other };
+    let Some(room) = F::set(tables, to) else { return false };
+    if to == number || !old.is_connection() {
+        return false;
+    }
+    // It is in both for a moment: whoever looks for it finds the one or the other.
+    let Some(copy) = place(tables, room, &moved, old.moved(), now) else { return false };
+    if take(tables, slot, old, key, word, now) {
+        return true;
+    }
+    copy.end(tables);
+    false
+}
+
+/// The two sets in which the connection with this hash may be.
+#[inline(always)]
+fn choices<F: Family>(tables: &impl Tables, hash: u64) -> [u32; 2] {
+    let sets = F::sets(tables);
+    [hash::reduce(hash, sets), hash::reduce(hash::second(hash), sets)]
+}
+
+#[inline(always)]
+fn half_open<S: Slot>(set: &Set<S>) -> u32 {
+    let words = set.slots.iter().map(|slot| Word(slot.word().get()));
+    words.map(|word| u32::from(word.state().is_half_open())).sum()
 }
 
 /// Notes, before it is so, that a connection is in its second choice whose first is this set. False:
@@ -424,25 +494,25 @@ fn note_spill<S: Slot>(set: &Set<S>) -> bool {
     word.state() != State::CLAIMED && first.word().exchange(word.0, word.0 | Word::OF_SET).is_ok()
 }
 
-/// Both sets are full of connections that must stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
 /// Puts the connection into an empty or expired slot: of several, the one that still has its name,
 /// else the one longest out of use. A name must not stand in two slots of a set, since only the
 /// first of them is looked at.
 #[inline(always)]
-fn place<S: Slot>(tables: &impl Tables, set: &Set<S>, key: &S::Key, new: Word, now: Ticks) -> bool {
+fn place<'t, S: Slot>(
+    tables: &impl Tables,
+    set: &'t Set<S>,
+    key: &S::Key,
+    new: Word,
+    now: Ticks,
+) -> Option<Found<'t>> {
     let chosen = soonest(tables, set, |slot, word| {
         let is_own = slot.holds(key) && word.expires().since(now) <= 0;
         if is_own { 0 } else { word.age_order(now) }
     });
-    match set.slots.get(chosen.place) {
-        Some(slot) if chosen.word.expires().since(now) <= 0 => {
-            take(tables, slot, chosen.word, key, new, now)
-        }
-        _ => false,
-    }
+    let slot = set.slots.get(chosen.place)?;
+    let taken =
+        chosen.word.expires().since(now) <= 0 && take(tables, slot, chosen.word, key, new, now);
+    taken.then(|| Found { slot: slot.word(), word: new.keeping(Word::OF_SET, chosen.word) })
 }
 
 /// Puts the connection into the slot of the half-open one that would end soonest.

@@ -2,7 +2,7 @@
 use crate::{
     answer,
     clock::Ticks,
-    connection::{self, Found, Word},
+    connection::{self, Found, Name, Slot, Word},
     family::{Family, V4, V6},
     flow::Flow,
     forward, index,
@@ -229,6 +229,12 @@ fn known<F: Family>(
     }
 }
 
+/// Reads the headers from `l3` on.
+#[inline(always)]
+fn read<F: Family>(packet: &impl Packet, l3: usize) -> Result<Flow<F>, Verdict> {
+    Flow::read(packet, F::read(packet, l3, true)?)
+}
+
 /// A packet for no service of ours.
 #[inline(always)]
 fn foreign<F: Family>(tables: &impl Tables, flow: &Flow<F>) -> Result<Verdict, Stage> {
@@ -301,11 +307,7 @@ fn new<F: Family>(
     tables: &impl Tables,
     l3: usize,
 ) -> Result<Verdict, Stage> {
-    let ip = match F::read(packet, l3, true) {
-        Ok(ip) => ip,
-        Err(verdict) => return Ok(verdict),
-    };
-    let flow = match Flow::read(packet, ip) {
+    let flow = match read::<F>(packet, l3) {
         Ok(flow) => flow,
         Err(verdict) => return Ok(verdict),
     };
@@ -315,65 +317,80 @@ fn new<F: Family>(
     let (number, virtual_hash) = (service.number, service.virtual_hash);
     let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
     let now = tables.now();
-    if flow.opens()
-        && let Some(found) = connection::find::<F>(tables, &name, now)
-        && let Fate::Continues(server) = go_on(tables, &flow, service, &found, now)
+    let known = if flow.opens() { connection::find::<F>(tables, &name, now) } else { None };
+    let fate = known.map(|found| (found, go_on(tables, &flow, service, &found, now)));
+    let (number, server, connections, event) = if let Some((found, Fate::Continues(server))) = fate
     {
-        count_in(tables, found.word.server(), &flow, 0);
-        return Ok(forward::send(packet, &flow, server, Event::Known));
-    }
-    let Some(standing) = tables.standing(number.into()) else {
-        return Ok(Verdict::drop(Event::Inconsistent));
+        (found.word.server(), server, 0, Event::Known)
+    } else {
+        match begin(tables, &flow, service, &name, now) {
+            Ok(begun) => begun,
+            Err(None) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
+            Err(Some(verdict)) => return Ok(verdict),
+        }
     };
+    // Read anew: what is kept lies on the stack while others need it.
+    packet.look_anew();
+    let l3 = match ethernet::parse(packet) {
+        Ok((_, l3)) => l3,
+        Err(truncated) => return Ok(truncated.into()),
+    };
+    let flow = match read::<F>(packet, l3) {
+        Ok(flow) => flow,
+        Err(verdict) => return Ok(verdict),
+    };
+    count_in(tables, number, &flow, connections);
+    Ok(forward::send(packet, &flow, server, event))
+}
+
+/// Schedules a new connection and remembers it: its server's number and record, how many connections
+/// that is, and what is to be counted.
+///
+/// # Errors
+/// What becomes of the packet instead; `None`: the client is told that nobody serves it.
+#[inline(always)]
+fn begin<'t, F: Family>(
+    tables: &'t impl Tables,
+    flow: &Flow<F>,
+    service: &Service,
+    name: &Name<<F::Slot as Slot>::Key>,
+    now: Ticks,
+) -> Result<(u32, &'t Server, u64, Event), Option<Verdict>> {
+    let inconsistent = || Some(Verdict::drop(Event::Inconsistent));
+    let standing = tables.standing(service.number.into()).ok_or_else(inconsistent)?;
     let begins = flow.protocol != Protocol::Tcp || flow.opens();
+    let event = if begins { Event::New } else { Event::Stray };
     let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
     let picked = if begins || service.stray_by_hash != 0 {
         scheduler::pick(tables, service, &client)
     } else if standing.overflows(now) {
         scheduler::pick_always(tables, service, &client)
     } else {
-        return Ok(Verdict::pass(Event::NoConnection));
+        return Err(Some(Verdict::pass(Event::NoConnection)));
     };
-    let Some((number, server)) = picked.and_then(|number| with_record(tables, number)) else {
-        return Ok(answer::refuse(packet, &flow, Event::NoServer));
-    };
-    let (number, server) = if flow.flags.has(Flags::RST) {
-        // It ends the connection: there is nothing to remember.
-        (number, server)
-    } else {
-        let state =
-            State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
-        let word = Word::new(now.after(timeout(service, state)), state, number);
-        if connection::insert::<F>(tables, &name, word, now).is_ok() {
-            (number, server)
-        } else {
-            tables.count_event(Event::TableFull as u8);
-            standing.note_overflow(now.after(timeout(service, State::ESTABLISHED)));
-            // The scheduler may send the next packet elsewhere.
-            scheduler::pick_always(tables, service, &client)
-                .and_then(|number| with_record(tables, number))
-                .unwrap_or((number, server))
-        }
-    };
-    count_in(tables, number, &flow, u64::from(!flow.flags.has(Flags::RST)));
-    let event = if begins { Event::New } else { Event::Stray };
-    Ok(forward::send(packet, &flow, server, event))
-}
-
-/// A server by its number, and its record.
-#[inline(always)]
-fn with_record(tables: &impl Tables, number: u32) -> Option<(u32, &Server)> {
-    related::server_of(tables, number).map(|server| (number, server))
+    let number = picked.ok_or(None)?;
+    let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
+    // A RST ends the connection: there is nothing to remember.
+    if flow.flags.has(Flags::RST) {
+        return Ok((number, server, 0, event));
+    }
+    let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
+    let word = Word::new(now.after(timeout(service, state)), state, number);
+    if connection::insert::<F>(tables, name, word, now).is_ok() {
+        return Ok((number, server, 1, event));
+    }
+    tables.count_event(Event::TableFull as u8);
+    standing.note_overflow(now.after(timeout(service, State::ESTABLISHED)));
+    // The scheduler may send the next packet elsewhere.
+    let number = scheduler::pick_always(tables, service, &client).ok_or(None)?;
+    let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
+    Ok((number, server, 1, event))
 }
 
 /// Sends an answer of a server behind NAT, noted and counted, to its client.
 #[inline(always)]
 fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    let ip = match F::read(packet, l3, true) {
-        Ok(ip) => ip,
-        Err(verdict) => return verdict,
-    };
-    let flow = match Flow::read(packet, ip) {
+    let flow = match read::<F>(packet, l3) {
         Ok(flow) => flow,
         Err(verdict) => return verdict,
     };

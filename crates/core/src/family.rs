@@ -132,8 +132,15 @@ pub trait Family: Copy {
     fn sets(tables: &impl Tables) -> u32;
     /// One set.
     fn set<T: Tables>(tables: &T, number: u32) -> Option<&Set<Self::Slot>>;
-    /// Remembers a connection; see [`crate::connection::insert`].
+    /// See [`crate::connection::insert_where_room`].
     fn insert(
+        tables: &impl Tables,
+        name: &Name<<Self::Slot as Slot>::Key>,
+        word: Word,
+        now: Ticks,
+    ) -> bool;
+    /// See [`crate::connection::make_room`].
+    fn make_room(
         tables: &impl Tables,
         name: &Name<<Self::Slot as Slot>::Key>,
         word: Word,
@@ -149,6 +156,8 @@ pub trait Family: Copy {
         service: u16,
         virtual_hash: u64,
     ) -> Name<<Self::Slot as Slot>::Key>;
+    /// The hash of the connection with this key, of a service with this `virtual_hash`.
+    fn hash(tables: &impl Tables, key: &<Self::Slot as Slot>::Key, virtual_hash: u64) -> u64;
 }
 
 /// IPv4.
@@ -293,6 +302,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn make_room(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+        tables.make_room_narrow(name, word, now)
+    }
+
+    #[inline(always)]
     fn name(
         tables: &impl Tables,
         client: u32,
@@ -306,6 +320,12 @@ impl Family for V4 {
             key: u64::from(client) << 32 | u64::from(rest),
             hash: hash.wrapping_add(virtual_hash),
         }
+    }
+
+    #[inline(always)]
+    fn hash(tables: &impl Tables, key: &u64, virtual_hash: u64) -> u64 {
+        let (client, port) = ((key >> 32) as u32, (key >> 16) as u16);
+        Self::name(tables, client, port, *key as u16, virtual_hash).hash
     }
 }
 
@@ -441,6 +461,11 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn make_room(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+        tables.make_room_wide(name, word, now)
+    }
+
+    #[inline(always)]
     fn name(
         tables: &impl Tables,
         client: [u64; 2],
@@ -454,6 +479,12 @@ impl Family for V6 {
             key: [first.rotate_left(32), second.rotate_left(32), u64::from(rest)],
             hash: tables.keys().five(Self::words(client), port.into()).wrapping_add(virtual_hash),
         }
+    }
+
+    #[inline(always)]
+    fn hash(tables: &impl Tables, [a, b, rest]: &[u64; 3], virtual_hash: u64) -> u64 {
+        let client = [a.rotate_left(32), b.rotate_left(32)];
+        Self::name(tables, client, (rest >> 16) as u16, *rest as u16, virtual_hash).hash
     }
 }
 

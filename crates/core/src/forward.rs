@@ -115,13 +115,15 @@ fn admit<F: Family>(packet: &mut impl Packet, ip: &Ip<F>, server: &Server) -> Re
         return Ok(());
     }
     // An ICMP error is never answered with another (RFC 1122, section 3.2.2).
-    Err(if ip.protocol == F::ICMP {
-        Verdict::drop(Event::NoRoom)
-    } else if ip.ttl <= 1 {
-        answer::error(packet, ip, icmp::Error::TimeExceeded, Event::TimeExceeded)
+    if ip.protocol == F::ICMP {
+        return Err(Verdict::drop(Event::NoRoom));
+    }
+    let (error, event) = if ip.ttl <= 1 {
+        (icmp::Error::TimeExceeded, Event::TimeExceeded)
     } else {
-        answer::error(packet, ip, icmp::Error::TooBig(server.mtu), Event::TooBig)
-    })
+        (icmp::Error::TooBig(server.mtu), Event::TooBig)
+    };
+    Err(answer::error(packet, ip, error, event))
 }
 
 /// Sends an answer of a server behind NAT to its client, the way that the routing table says.

@@ -8,6 +8,7 @@ use core::ops::ControlFlow;
 use crate::{
     clock::Ticks,
     connection::{self, Name, Narrow, Set, Wide, Word},
+    family::{V4, V6},
     hash::Keys,
     scheduler::{self, Client, SchedulerFlags},
     shared::{Shared32, Shared64},
@@ -46,20 +47,33 @@ pub trait Tables {
     {
         scheduler::pick_by(by, self, service, client)
     }
-    /// Remembers a connection in the narrow table. See [`connection::insert`], which calls this, for
-    /// the same reason.
+    /// See [`connection::insert_where_room`], which this calls for IPv4, for the same reason.
     fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool
     where
         Self: Sized,
     {
-        connection::insert_into(self, self.narrow_sets(), |set| self.narrow(set), name, word, now)
+        connection::insert_where_room::<V4>(self, name, word, now)
     }
-    /// Remembers a connection in the wide table.
+    /// As [`Self::insert_narrow`], for IPv6.
     fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool
     where
         Self: Sized,
     {
-        connection::insert_into(self, self.wide_sets(), |set| self.wide(set), name, word, now)
+        connection::insert_where_room::<V6>(self, name, word, now)
+    }
+    /// See [`connection::make_room`], which this calls for IPv4, for the same reason.
+    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool
+    where
+        Self: Sized,
+    {
+        connection::make_room::<V4>(self, name, word, now)
+    }
+    /// As [`Self::make_room_narrow`], for IPv6.
+    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool
+    where
+        Self: Sized,
+    {
+        connection::make_room::<V6>(self, name, word, now)
     }
 
     /// A service by the number of its record.

@@ -14,6 +14,7 @@ use aya_ebpf::{
 use lvs_core::{
     clock::Ticks,
     connection::{self, Name, Narrow, Set, Wide, Word},
+    family::{V4, V6},
     hash::Keys,
     scheduler::{self, Client},
     shared::Shared64,
@@ -151,6 +152,17 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+        lvs_make_room_narrow(name.key, name.hash, word.0, now.0) != 0
+    }
+
+    #[inline(always)]
+    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+        let [a, b, rest] = name.key;
+        lvs_make_room_wide(a, b, rest << 32 | u64::from(now.0), name.hash, word.0) != 0
+    }
+
+    #[inline(always)]
     fn service(&self, record: u32) -> Option<&Service> {
         SERVICES.get(record)
     }
@@ -280,10 +292,16 @@ pub extern "C" fn lvs_pick(by: u8, service: u64, high: u64, low: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
-    let name = Name { key, hash };
-    let set = |set| NARROW.get(set);
-    connection::insert_into(&Kernel::global(), narrow_sets(), set, &name, Word(word), Ticks(now))
-        .into()
+    let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
+    connection::insert_where_room::<V4>(&Kernel::global(), &name, word, now).into()
+}
+
+/// [`Tables::make_room_narrow`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_make_room_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
+    let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
+    connection::make_room::<V4>(&Kernel::global(), &name, word, now).into()
 }
 
 /// [`Tables::insert_wide`]; the third word of the key and the time share a word.
@@ -291,6 +309,15 @@ pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) ->
 #[inline(never)]
 pub extern "C" fn lvs_insert_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
     let name = Name { key: [a, b, rest_now >> 32], hash };
-    let (set, now) = (|set| WIDE.get(set), Ticks(rest_now as u32));
-    connection::insert_into(&Kernel::global(), wide_sets(), set, &name, Word(word), now).into()
+    let (word, now) = (Word(word), Ticks(rest_now as u32));
+    connection::insert_where_room::<V6>(&Kernel::global(), &name, word, now).into()
+}
+
+/// [`Tables::make_room_wide`], likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_make_room_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
+    let name = Name { key: [a, b, rest_now >> 32], hash };
+    let (word, now) = (Word(word), Ticks(rest_now as u32));
+    connection::make_room::<V6>(&Kernel::global(), &name, word, now).into()
 }

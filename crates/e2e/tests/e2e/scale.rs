@@ -14,9 +14,9 @@ const SERVERS: u8 = 100;
 /// those of a WAN are.
 fn others() -> Result<String> {
     let mut text = String::new();
-    for number in 0..SERVICES {
+    let schedulers = ["rr", "wrr", "lc", "wlc", "sh", "mh"].into_iter().cycle();
+    for (number, scheduler) in (0..SERVICES).zip(schedulers) {
         let [a, b] = number.to_be_bytes();
-        let scheduler = ["rr", "wrr", "lc", "wlc", "sh", "mh"][usize::from(number) % 6];
         write!(
             text,
             "[[service]]\nname = \"s{number}\"\naddress = \"198.18.{a}.{b}:80\"\n\
