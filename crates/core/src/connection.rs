@@ -422,10 +422,10 @@ pub fn make_room<F: Family>(
         return false;
     };
     let spills = note_spill(first);
-    // Many half-open ones are the mark of a flood, which leaves no room elsewhere either.
-    if spills && half_open(first) < 2 {
+    if spills && is_worth_moving(tables) {
         for slot in &first.slots {
             if replace::<F>(tables, number, slot, &name.key, word, now) {
+                tables.standing(0).inspect(|all| all.crowded.set(0));
                 return true;
             }
         }
@@ -475,10 +475,18 @@ fn choices<F: Family>(tables: &impl Tables, hash: u64) -> [u32; 2] {
     [hash::reduce(hash, sets), hash::reduce(hash::second(hash), sets)]
 }
 
+/// Whether another connection is likely to find room in its other set; not so in a flood that has
+/// filled the table, where looking for it would cost more than all else.
 #[inline(always)]
-fn half_open<S: Slot>(set: &Set<S>) -> u32 {
-    let words = set.slots.iter().map(|slot| Word(slot.word().get()));
-    words.map(|word| u32::from(word.state().is_half_open())).sum()
+fn is_worth_moving(tables: &impl Tables) -> bool {
+    /// So often in vain, one after the other, as never happens while there is room.
+    const IN_VAIN: u32 = 8;
+    /// From then on, one in so many looks.
+    const SELDOM: u32 = 64;
+    let Some(all) = tables.standing(0) else { return false };
+    let crowded = all.crowded.get().wrapping_add(1);
+    all.crowded.set(crowded);
+    crowded <= IN_VAIN || crowded.is_multiple_of(SELDOM)
 }
 
 /// Notes, before it is so, that a connection is in its second choice whose first is this set. False:

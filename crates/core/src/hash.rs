@@ -36,10 +36,16 @@ impl Keys {
     }
 }
 
-/// Maps the upper half of a hash on `0..n` with one multiplication.
+/// Maps the upper half of a hash on `0..n`.
+///
+/// A multilinear hash makes an arithmetic progression of one, such as neighbouring addresses are,
+/// and under one key in ten that falls on few places only. So the half is mixed first, one to one,
+/// which leaves [`Keys`]' promise as it is.
 #[inline(always)]
 pub fn reduce(hash: u64, n: u32) -> u32 {
-    (((hash >> 32) * u64::from(n)) >> 32) as u32
+    let half = (hash >> 32) as u32;
+    let mixed = (half ^ half >> 15).wrapping_mul(0x85eb_ca6b);
+    ((u64::from(mixed) * u64::from(n)) >> 32) as u32
 }
 
 /// A second hash from the first, for the second choice of a set.
@@ -86,4 +92,37 @@ fn sip_round([mut a, mut b, mut c, mut d]: [u64; 4]) -> [u64; 4] {
     b = b.rotate_left(17) ^ c;
     c = c.rotate_left(32);
     [a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flows of sets that got more than four, in per cent: 6.1 if each had chosen at random.
+    fn beyond_four(keys: Keys, address: impl Fn(u32) -> u32) -> usize {
+        const FLOWS: u32 = 1 << 16;
+        const SETS: u32 = FLOWS * 10 / 24;
+        let mut counts = vec![0; SETS as usize];
+        for number in 0..FLOWS {
+            let place = reduce(keys.pair(address(number), 80), SETS) as usize;
+            *counts.get_mut(place).expect("reduced") += 1;
+        }
+        counts.iter().map(|count: &usize| count.saturating_sub(4)).sum::<usize>() * 100
+            / FLOWS as usize
+    }
+
+    /// Whatever the keys: neighbouring clients do not crowd on few sets.
+    #[test]
+    fn neighbouring_addresses_spread_as_if_by_chance() {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = second(state.wrapping_add(0x1234_5678_9abc_def1));
+            state
+        };
+        for _ in 0..50 {
+            let keys = Keys([(); 6].map(|()| next()));
+            assert!(beyond_four(keys, |number| (0x1000_0000 + number).swap_bytes()) < 10);
+            assert!(beyond_four(keys, |number| 0x1000_0000 + number) < 10);
+        }
+    }
 }

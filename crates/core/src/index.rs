@@ -74,10 +74,10 @@ impl Endpoint {
 pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service> {
     let record = find(tables, at.tag_in(tables, IndexKind::Service))?;
     let service = tables.service(record as u32)?;
-    let same = service.port == at.port
-        && service.protocol == at.protocol
-        && service.version == at.version
-        && same(service.address, at.address);
+    let same = (service.port == at.port)
+        & (service.protocol == at.protocol)
+        & (service.version == at.version)
+        & same(service.address, at.address);
     same.then_some(service)
 }
 
@@ -90,10 +90,10 @@ pub fn server(tables: &impl Tables, at: &Endpoint) -> Option<u32> {
 /// Whether `server` listens at `at`.
 #[inline(always)]
 pub fn is_at(server: &Server, at: &Endpoint) -> bool {
-    server.port == at.port
-        && server.protocol == at.protocol
-        && server.version == at.version
-        && same(server.address, at.address)
+    (server.port == at.port)
+        & (server.protocol == at.protocol)
+        & (server.version == at.version)
+        & same(server.address, at.address)
 }
 
 /// What stands in a line's last entry after its removal, so that the line still counts as having

@@ -210,8 +210,8 @@ pub struct Standing {
     /// In ticks: until then a connection may live for which the table had no room, so that packets
     /// of unknown ones go where [`crate::scheduler::overflow`] says. 0: never.
     pub overflow: Shared32,
-    /// Unused.
-    pub spare: u32,
+    /// Of number 0, which no service has: how often in a row no connection could move to make room.
+    pub crowded: Shared32,
 }
 
 impl Standing {

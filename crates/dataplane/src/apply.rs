@@ -43,8 +43,8 @@ impl Dataplane {
     /// # Errors
     /// The plan does not fit; then nothing was changed.
     pub fn apply(&mut self, plan: &Plan) -> Result<Applied, Error> {
-        let Self { memory, mirror, .. } = self;
-        let mut stage = Stage { memory, mirror, draft: Draft::default() };
+        let Self { memory, mirror, grace, .. } = self;
+        let mut stage = Stage { memory, mirror, draft: Draft::default(), grace: &**grace };
         let prepared = stage.prepare(plan);
         let draft = stage.draft;
         if let Err(error) = prepared {

@@ -75,6 +75,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) memory: &'a Memory,
     pub(crate) mirror: &'a mut Mirror,
     pub(crate) draft: Draft,
+    /// Waits until no packet sees what was replaced before the call.
+    pub(crate) grace: &'a (dyn Fn() + Send + Sync),
 }
 
 impl Stage<'_> {
@@ -341,7 +343,7 @@ impl Stage<'_> {
     ) -> Result<(), Error> {
         let at = endpoint(protocol, address);
         let sizes = &self.memory.sizes;
-        self.memory.reserve_entry(&at, kind).ok_or(Error::NoRoom {
+        self.memory.reserve_entry(&at, kind, self.grace).ok_or(Error::NoRoom {
             what: "addresses in the index",
             setting: "servers",
             needed: u64::from(sizes.index_lines) * 4 + 1,

@@ -224,12 +224,12 @@ impl Tables for Overlay<'_> {
 
     fn standing(&self, service: u32) -> Option<&Standing> {
         self.standings.get(service, || {
-            let Standing { record, cursor, overflow, .. } = self.host.standing(service)?;
+            let Standing { record, cursor, overflow, crowded } = self.host.standing(service)?;
             Some(Standing {
                 record: copy_word(record),
                 cursor: copy_word(cursor),
                 overflow: Shared32::new(overflow.get()),
-                spare: 0,
+                crowded: Shared32::new(crowded.get()),
             })
         })
     }

@@ -64,11 +64,28 @@ impl Memory {
         lines.into_iter().filter_map(|line| self.index.get(line)).flat_map(|line| &line.entries)
     }
 
-    /// Makes an entry that leads nowhere yet; `None`: no room.
-    pub(crate) fn reserve_entry(&self, at: &Endpoint, kind: IndexKind) -> Option<()> {
+    /// Makes an entry that leads nowhere yet; `None`: no room. `grace` must return only when no packet
+    /// is under way that began before it was called.
+    pub(crate) fn reserve_entry(
+        &self,
+        at: &Endpoint,
+        kind: IndexKind,
+        grace: &dyn Fn(),
+    ) -> Option<()> {
         let tag = at.tag(self.keys, kind);
         // The second line only when the first is full: see `lvs_core::index`.
-        let entry = self.entries(tag).find(|entry| matches!(entry.tag.get(), 0 | TOMBSTONE))?;
+        let free = |tag| self.entries(tag).find(|entry| matches!(entry.tag.get(), 0 | TOMBSTONE));
+        let entry = free(tag).or_else(|| {
+            // Another moves to its other line (Pagh and Rodler, "Cuckoo hashing", 2001).
+            let (moved, to) =
+                self.entries(tag).find_map(|moved| free(moved.tag.get()).map(|to| (moved, to)))?;
+            to.value.set(moved.value.get());
+            to.tag.set(moved.tag.get());
+            // Whoever has just seen the tag here still reads the value here.
+            moved.tag.set(TOMBSTONE);
+            grace();
+            Some(moved)
+        })?;
         // Value 0 leads to record 0, which is nobody's.
         entry.value.set(0);
         entry.tag.set(tag);

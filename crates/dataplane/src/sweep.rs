@@ -74,9 +74,9 @@ impl Dataplane {
         if forgotten.is_empty() {
             return Ok(());
         }
-        let Self { memory, mirror, .. } = self;
+        let Self { memory, mirror, grace, .. } = self;
         let draft = Draft { forgotten, ..Draft::default() };
-        let mut stage = Stage { memory, mirror, draft };
+        let mut stage = Stage { memory, mirror, draft, grace: &**grace };
         let prepared = stage.relink();
         let draft = stage.draft;
         if let Err(error) = prepared {

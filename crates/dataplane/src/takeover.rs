@@ -17,6 +17,7 @@ use crate::{
     memory::Memory,
     mirror::{HeldServer, HeldService, Mirror},
     sizes::BLOCK,
+    sys,
 };
 
 /// Builds the mirror of tables that somebody else filled, and completes a change in the middle of
@@ -149,7 +150,8 @@ fn chain(memory: &Memory, first: u32, members: &[u32]) -> Vec<u32> {
 fn lead(memory: &Memory, protocol: Protocol, address: SocketAddr, kind: IndexKind, to: u32) {
     let at = endpoint(protocol, address);
     if memory.entry(at.tag(memory.keys, kind)) != to
-        && (memory.has_entry(&at, kind) || memory.reserve_entry(&at, kind).is_some())
+        && (memory.has_entry(&at, kind)
+            || memory.reserve_entry(&at, kind, &sys::wait_for_programs).is_some())
     {
         memory.set_entry(&at, kind, to);
     }

@@ -318,7 +318,7 @@ fn a_successor_completes_a_change_that_was_broken_off() {
     // Died after the record was switched, before the index was; and after making another entry.
     dataplane.memory.set_entry(&at, tables::IndexKind::Service, 0);
     let other = endpoint(Protocol::Udp, key.address);
-    dataplane.memory.reserve_entry(&other, tables::IndexKind::Service).unwrap();
+    dataplane.memory.reserve_entry(&other, tables::IndexKind::Service, &|| {}).unwrap();
     dataplane.mirror = takeover::rebuild(&dataplane.memory);
     check_service(&dataplane, &many(2));
     assert!(!dataplane.memory.has_entry(&other, tables::IndexKind::Service));
