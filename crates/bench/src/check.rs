@@ -28,7 +28,7 @@ pub(crate) fn outcome(
     ensure!(verdict == expected, "the verdict is {verdict} instead of {expected}");
     match subject {
         Subject::Floor => ensure!(sent == got, "the packet changed"),
-        Subject::Practical => {
+        Subject::Practical | Subject::Memory => {
             let (before, after) = (parse(sent)?, parse(got)?);
             ensure!(after.ips.len() == 2, "there is no outer header");
             checksum(got)?;

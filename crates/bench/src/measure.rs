@@ -52,7 +52,7 @@ pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Re
     let floors = Floors::load()?;
     let mut tables = Tables::default();
     let located = scenarios.iter().map(|scenario| match scenario.subject {
-        Subject::Floor | Subject::Practical => Ok(None),
+        Subject::Floor | Subject::Practical | Subject::Memory => Ok(None),
         Subject::Lvs(traffic) => tables.locate(traffic).map(Some),
     });
     let located: Vec<Option<Located>> = located.collect::<Result<_>>()?;
@@ -95,6 +95,7 @@ fn prepare(
         (Subject::Lvs(_), Some(located)) => tables.get(located.table)?.dataplane.program()?,
         (Subject::Practical, _) if scenario.version == 6 => floors.program("practical_v6")?,
         (Subject::Practical, _) => floors.program("practical_v4")?,
+        (Subject::Memory, _) => floors.program("practical_read_v4")?,
         _ => floors.program("floor")?,
     };
     let number = located.map_or(0, |located| located.service);
@@ -128,6 +129,9 @@ fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
     let client = place::client(version, client_number(scenario.subject));
     let to = place::virtual_address(version, number);
     match scenario.subject {
+        Subject::Memory => {
+            (Frame::new(Protocol::Tcp, client, to, Kind::Ack), Order { flows: 1 << 20, hot: None })
+        }
         Subject::Floor | Subject::Practical => {
             let order = Order { flows: 1 << 10, hot: None };
             (Frame::new(Protocol::Tcp, client, to, Kind::Ack), order)

@@ -27,6 +27,9 @@ pub(crate) enum Subject {
     Floor,
     /// Floor P: addresses exchanged, IPIP header added.
     Practical,
+    /// As the practical floor, after a dependent read from a random place of the memory of a large
+    /// table.
+    Memory,
     /// The data plane.
     Lvs(Traffic),
 }
@@ -65,7 +68,7 @@ impl Scenario {
     pub(crate) fn outer(&self) -> u16 {
         let method = match self.subject {
             Subject::Floor | Subject::Lvs(Traffic::Foreign | Traffic::Arp) => return 0,
-            Subject::Practical => Tunnel,
+            Subject::Practical | Subject::Memory => Tunnel,
             Subject::Lvs(
                 Traffic::Known(service, _)
                 | Traffic::Reply(service, _)
@@ -146,7 +149,19 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
             },
         )
     });
-    let rows = known().chain(replies()).chain(many(quick)).chain(new()).chain(foreign());
+    let memory = Scenario {
+        name: "M, P and a random read, 1 Mi".to_owned(),
+        version: 4,
+        subject: Subject::Memory,
+        target: None,
+    };
+    let rows = [memory]
+        .into_iter()
+        .chain(known())
+        .chain(replies())
+        .chain(many(quick))
+        .chain(new())
+        .chain(foreign());
     floors.chain(rows.filter(|row| wanted(&row.name))).collect()
 }
 

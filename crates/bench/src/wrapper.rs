@@ -28,7 +28,7 @@ pub(crate) struct Floors(Ebpf);
 impl Floors {
     pub(crate) fn load() -> Result<Self> {
         let mut ebpf = Ebpf::load(OBJECT).context("loading the floors")?;
-        for name in ["floor", "practical_v4", "practical_v6"] {
+        for name in ["floor", "practical_v4", "practical_v6", "practical_read_v4"] {
             xdp_mut(&mut ebpf, name)?.load().context(name)?;
         }
         Ok(Self(ebpf))

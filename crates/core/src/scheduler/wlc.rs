@@ -12,25 +12,21 @@ use crate::{
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
     let heaviest = if service.scheduler == Scheduler::Wlc as u8 { u32::MAX } else { 1 };
-    let mut best = Best { server: 0, cost: u64::MAX, weight: 0 };
+    // Nobody, than whom everybody with a weight is less.
+    let mut best = Best { server: 0, cost: 1, weight: 0 };
     let found = &mut best;
     tables.each(service.len.div_ceil(BLOCK), move |block| {
         let Some(candidates) = tables.candidates(service.candidates + block) else {
             return ControlFlow::Break(());
         };
-        let left = service.len.saturating_sub(block * BLOCK);
-        for (place, candidate) in (0..).zip(candidates) {
-            // Without short cuts: the kernel verifies each way through the eight.
-            if (candidate.weight == 0) | (place >= left) {
-                continue;
-            }
+        // One that is not available has weight 0, as the rest of the last block has: never less.
+        for candidate in candidates {
             let Some(load) = tables.load(candidate.server) else { continue };
             let load = load.get();
             let cost = u64::from(load::active(load)) * 256 + u64::from(load::inactive(load));
             let weight = u64::from(candidate.weight.min(heaviest));
             // cost / weight < best.cost / best.weight, without a division.
-            let is_less = found.cost.wrapping_mul(weight) > cost.wrapping_mul(found.weight);
-            if is_less | (found.server == 0) {
+            if found.cost.wrapping_mul(weight) > cost.wrapping_mul(found.weight) {
                 *found = Best { server: candidate.server, cost, weight };
             }
         }
