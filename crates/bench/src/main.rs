@@ -26,7 +26,7 @@ use crate::{measure::Effort, place::Place};
 #[derive(Debug, Parser)]
 #[command(name = "lvs-bench", version)]
 struct Arguments {
-    /// Fewer and shorter rounds: less than a minute.
+    /// Fewer and shorter rounds, without scenarios that are like others: less than a minute.
     #[arg(long)]
     quick: bool,
     /// Rounds; in each, every scenario is measured once.

@@ -55,8 +55,8 @@ impl Row {
 
     fn line(&self, width: usize) -> String {
         let target = match self.target {
-            Some(Target::Floor(most)) => format!("{most:.1} F"),
-            Some(Target::Practical(most)) => format!("{most:.1} P"),
+            Some(Target::Floor(most)) => format!("{most} F"),
+            Some(Target::Practical(most)) => format!("{most} P"),
             None => String::new(),
         };
         let met = self.is_met().map_or("", |met| if met { "ok" } else { "over" });

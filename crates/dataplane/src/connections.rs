@@ -7,7 +7,6 @@ use std::{
 use lvs_core::{
     clock::Ticks,
     connection::{Narrow, Slot, Wide, Word, load},
-    family::{Family as _, V4, V6},
     forward::Method,
     shared::Shared64,
     state::State,
@@ -18,8 +17,8 @@ use lvs_model::desired::ServiceKey;
 
 use crate::{
     dataplane::Dataplane,
-    host::{Host, now, until},
-    index::{socket, words},
+    host::{now, until},
+    index::socket,
     memory::Memory,
 };
 
@@ -82,26 +81,22 @@ pub(crate) fn slots(memory: &Memory) -> impl Iterator<Item = Seen<'_>> {
     narrow.chain(wide)
 }
 
-/// A slot of IPv4, if it holds a connection.
-pub(crate) fn narrow_seen(slot: &Narrow) -> Option<Seen<'_>> {
-    seen(slot.word(), || {
-        let key = slot.key();
-        (socket(4, [word(key, 1), 0, 0, 0], half(key, 1)), half(key, 0))
-    })
+fn narrow_seen(slot: &Narrow) -> Option<Seen<'_>> {
+    let (key, word) = read(slot)?;
+    let client = socket(4, [cut(key, 1), 0, 0, 0], half(key, 1));
+    Some(Seen { client, service: half(key, 0), slot: slot.word(), word })
 }
 
-/// A slot of IPv6, if it holds a connection.
-pub(crate) fn wide_seen(slot: &Wide) -> Option<Seen<'_>> {
-    seen(slot.word(), || {
-        let [first, second, rest] = slot.key();
-        let words = [word(first, 1), word(first, 0), word(second, 1), word(second, 0)];
-        (socket(6, words, half(rest, 1)), half(rest, 0))
-    })
+fn wide_seen(slot: &Wide) -> Option<Seen<'_>> {
+    let ([first, second, rest], word) = read(slot)?;
+    let words = [cut(first, 1), cut(first, 0), cut(second, 1), cut(second, 0)];
+    let client = socket(6, words, half(rest, 1));
+    Some(Seen { client, service: half(rest, 0), slot: slot.word(), word })
 }
 
 /// The lower (0) or upper (1) 32 bits.
 #[expect(clippy::cast_possible_truncation, reason = "cut out of a word")]
-fn word(value: u64, place: u32) -> u32 {
+fn cut(value: u64, place: u32) -> u32 {
     (value >> (32 * place)) as u32
 }
 
@@ -111,19 +106,20 @@ fn half(value: u64, place: u32) -> u16 {
     (value >> (16 * place)) as u16
 }
 
-/// Reads the key between two looks at the word: if the slot was given away meanwhile, its word has
-/// changed, or will when it is written. Mostly a packet only prolonged the connection: so once more.
-fn seen(slot: &Shared64, key: impl Fn() -> (SocketAddr, u16)) -> Option<Seen<'_>> {
+/// Whose connection a slot holds, and its word; `None`: it holds none. The key is read between two
+/// looks at the word: if the slot was given away meanwhile, its word has changed, or will when it is
+/// written. Mostly a packet only prolonged the connection: so once more.
+pub(crate) fn read<S: Slot>(slot: &S) -> Option<(S::Key, Word)> {
     const LOOKS: usize = 16;
-    let mut word = Word(slot.get());
+    let mut word = Word(slot.word().get());
     for _ in 0..LOOKS {
         if !word.is_connection() {
             return None;
         }
-        let (client, service) = key();
-        let again = Word(slot.get());
+        let key = slot.key();
+        let again = Word(slot.word().get());
         if again == word {
-            return Some(Seen { client, service, slot, word });
+            return Some((key, word));
         }
         word = again;
     }
@@ -139,19 +135,6 @@ impl Seen<'_> {
             load.inspect(|load| load.add(load::freed(self.word)));
         }
         ended
-    }
-
-    /// The hash by which a packet would find it; `None`: its server is not there any more.
-    pub(crate) fn hash(&self, memory: &Memory) -> Option<u64> {
-        let server = memory.server_of(self.word.server())?;
-        let (host, port) = (Host::new(memory), self.client.port().to_be());
-        let client = words(self.client.ip());
-        let (service, virtual_hash) = (self.service, server.virtual_hash);
-        Some(if self.client.is_ipv4() {
-            V4::name(&host, V4::address(client), port, service, virtual_hash).hash
-        } else {
-            V6::name(&host, V6::address(client), port, service, virtual_hash).hash
-        })
     }
 
     fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {

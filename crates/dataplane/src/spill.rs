@@ -4,12 +4,14 @@
 //! of them has ended. A flag that stays too long costs a packet one more look, one that goes too
 //! early would hide a connection.
 use lvs_core::{
-    connection::{Set, Slot, Word},
+    connection::{Set, Slot as _, Word},
+    family::{Family, V4, V6},
     hash,
 };
 
 use crate::{
-    connections::{Seen, narrow_seen, wide_seen},
+    connections::read,
+    host::Host,
     memory::Memory,
     region::{Plain, Region},
 };
@@ -34,21 +36,18 @@ impl Spill {
     /// Passes over the table and takes the flags away that are not needed any more. A second at
     /// least must lie between two passes: no packet is under way for that long.
     pub(crate) fn pass(&mut self, memory: &Memory) {
-        self.narrow.follow(memory, &memory.narrow, memory.sizes.narrow_sets, narrow_seen);
-        self.wide.follow(memory, &memory.wide, memory.sizes.wide_sets, wide_seen);
+        self.narrow.follow::<V4>(memory, &memory.narrow);
+        self.wide.follow::<V6>(memory, &memory.wide);
     }
 }
 
 impl Pass {
-    fn follow<S: Slot>(
-        &mut self,
-        memory: &Memory,
-        table: &Region<Set<S>>,
-        sets: u32,
-        seen: impl Fn(&S) -> Option<Seen<'_>>,
-    ) where
-        Set<S>: Plain,
+    fn follow<F: Family>(&mut self, memory: &Memory, table: &Region<Set<F::Slot>>)
+    where
+        Set<F::Slot>: Plain,
     {
+        let host = Host::new(memory);
+        let sets = F::sets(&host);
         let mut now = Self::default();
         for (number, set) in (0..).zip(table.iter()) {
             let [first, ..] = &set.slots;
@@ -62,10 +61,11 @@ impl Pass {
                     now.settled.set(number, sets);
                 }
             }
-            for connection in set.slots.iter().filter_map(&seen) {
-                if connection.word.is_second()
-                    && let Some(hash) = connection.hash(memory)
+            for (key, word) in set.slots.iter().filter_map(read) {
+                if word.is_second()
+                    && let Some(server) = memory.server_of(word.server())
                 {
+                    let hash = F::hash(&host, &key, server.virtual_hash);
                     now.needed.set(hash::reduce(hash, sets), sets);
                 }
             }

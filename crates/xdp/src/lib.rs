@@ -9,8 +9,7 @@
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     unreachable_pub,
-    reason = "calls cost time; words are cut; the entry point owns it; \
-              what is public is reached by name"
+    reason = "calls cost time; words are cut; what is public is reached by name"
 )]
 #![expect(unsafe_code, reason = "maps, helpers and packet memory are reached through raw pointers")]
 

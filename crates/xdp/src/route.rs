@@ -34,7 +34,7 @@ const LIFETIME: u32 = 4;
 struct Way {
     source: [u64; 2],
     destination: [u64; 2],
-    /// MAC addresses, from the first byte on, and then the MTU.
+    /// As in [`Route`].
     macs: [u32; 3],
     interface: u32,
     mtu: u32,
