@@ -218,12 +218,16 @@ impl Slot for Wide {
     }
 }
 
+/// Slots of a set.
+const SLOTS: usize = 4;
+const LAST: usize = SLOTS - 1;
+
 /// Four slots that are searched together.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Set<S> {
     /// The slots.
-    pub slots: [S; 4],
+    pub slots: [S; SLOTS],
 }
 
 /// What names a connection, and where it may be.
@@ -282,15 +286,15 @@ pub fn find<'t, F: Family>(
     now: Ticks,
 ) -> Option<Found<'t>> {
     let [first, second] = choices::<F>(tables, name.hash);
-    let first = F::set(tables, first)?;
-    if let Some(found) = find_in(tables, first, &name.key, now) {
+    let set = F::set(tables, first.set)?;
+    if let Some(found) = find_in(tables, set, first.place, &name.key, now) {
         return Some(found);
     }
-    let [word, ..] = &first.slots;
+    let [word, ..] = &set.slots;
     if !Word(word.word().get()).spilled() {
         return None;
     }
-    find_in(tables, F::set(tables, second)?, &name.key, now)
+    find_in(tables, F::set(tables, second.set)?, second.place, &name.key, now)
 }
 
 /// As [`find`], in a function of its own: it costs a call, but no stack of the caller's.
@@ -321,34 +325,48 @@ fn find_slot<'t, F: Family, T: Tables>(
 fn find_in<'t, S: Slot>(
     tables: &impl Tables,
     set: &'t Set<S>,
+    preferred: usize,
     key: &S::Key,
     now: Ticks,
 ) -> Option<Found<'t>> {
-    let place = tables.forget(place_of(set, key)?, 3);
-    let slot = set.slots.get(place)?;
-    let word = Word(slot.word().get());
-    // The key is read again after the word: then the word is this connection's, or else a later
-    // update of it through `Found` fails.
-    (slot.holds(key) && word.is_live(now)).then_some(Found { slot: slot.word(), word })
+    if let Some(found) = find_at(set, preferred, key, now) {
+        return Some(found);
+    }
+    let place = set.slots.iter().position(|slot| slot.holds(key))?;
+    find_at(set, tables.forget(place, LAST), key, now)
 }
 
 #[inline(always)]
-fn place_of<S: Slot>(set: &Set<S>, key: &S::Key) -> Option<usize> {
-    set.slots.iter().position(|slot| slot.holds(key))
+fn find_at<'t, S: Slot>(
+    set: &'t Set<S>,
+    place: usize,
+    key: &S::Key,
+    now: Ticks,
+) -> Option<Found<'t>> {
+    let slot = set.slots.get(place)?;
+    let word = Word(slot.word().get());
+    // The key is read after the word: then the word is this connection's, or else a later update of
+    // it through `Found` fails.
+    (slot.holds(key) && word.is_live(now)).then_some(Found { slot: slot.word(), word })
+}
+
+/// How many ticks after its timeout a connection may end that stays in its state.
+#[inline(always)]
+const fn lateness(timeout: u32) -> u32 {
+    timeout >> 6
 }
 
 impl Found<'_> {
-    /// Notes a packet: the new state, and that the connection now has `timeout` ticks; the latter at
-    /// most once a second, but for short timeouts. Does nothing when another CPU was first with the
-    /// same connection's packet: its note is as good.
+    /// Notes a packet: the new state, and that the connection now has `timeout` ticks. In the same
+    /// state, it gets [`lateness`] more, so that most packets only read the table. Does nothing when
+    /// another CPU was first with the same connection's packet: its note is as good.
     #[inline(always)]
     pub fn note(&self, tables: &impl Tables, state: State, now: Ticks, timeout: u32) {
-        const SECOND: i32 = 4;
-        const SHORT: u32 = 16 * SECOND as u32;
-        let expires = now.after(timeout);
+        let goes_on = state == self.word.state();
+        let late = if goes_on { lateness(timeout) } else { 0 };
+        let expires = now.after(timeout + late);
         let later = expires.since(self.word.expires());
-        let soon = timeout >= SHORT && (0..SECOND).contains(&later);
-        if state == self.word.state() && (soon || later == 0) {
+        if goes_on && (0..=late as i32).contains(&later) {
             return;
         }
         let new = Word::new(expires, state, self.word.server());
@@ -401,12 +419,13 @@ pub fn insert_where_room<F: Family>(
     now: Ticks,
 ) -> bool {
     let [first, second] = choices::<F>(tables, name.hash);
-    let (Some(first), Some(second)) = (F::set(tables, first), F::set(tables, second)) else {
+    let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
         return false;
     };
     let in_second = Word(word.0 | Word::SECOND);
-    place(tables, first, &name.key, word, now).is_some()
-        || note_spill(first) && place(tables, second, &name.key, in_second, now).is_some()
+    place(tables, set, first.place, &name.key, word, now).is_some()
+        || note_spill(set)
+            && place(tables, other, second.place, &name.key, in_second, now).is_some()
 }
 
 /// As [`insert`], where there was no room.
@@ -417,8 +436,9 @@ pub fn make_room<F: Family>(
     word: Word,
     now: Ticks,
 ) -> bool {
-    let [number, second] = choices::<F>(tables, name.hash);
-    let (Some(first), Some(second)) = (F::set(tables, number), F::set(tables, second)) else {
+    let [first, second] = choices::<F>(tables, name.hash);
+    let number = first.set;
+    let (Some(first), Some(second)) = (F::set(tables, number), F::set(tables, second.set)) else {
         return false;
     };
     let spills = note_spill(first);
@@ -455,12 +475,12 @@ fn replace<F: Family>(
     let moved = slot.key();
     let [home, other] = choices::<F>(tables, F::hash(tables, &moved, server.virtual_hash));
     let to = if old.is_second() { home } else { other };
-    let Some(room) = F::set(tables, to) else { return false };
-    if to == number || !old.is_connection() {
+    let Some(room) = F::set(tables, to.set) else { return false };
+    if to.set == number || !old.is_connection() {
         return false;
     }
     // It is in both for a moment: whoever looks for it finds the one or the other.
-    let Some(copy) = place(tables, room, &moved, old.moved(), now) else { return false };
+    let Some(copy) = place(tables, room, to.place, &moved, old.moved(), now) else { return false };
     if take(tables, slot, old, key, word, now) {
         return true;
     }
@@ -468,11 +488,22 @@ fn replace<F: Family>(
     false
 }
 
-/// The two sets in which the connection with this hash may be.
+/// Where a connection may be.
+struct Choice {
+    set: u32,
+    /// The slot that it takes if it can. Most are where they want to be, so the CPU, which works
+    /// ahead while it waits for the set, rarely guesses wrong where in it the connection is.
+    place: usize,
+}
+
+/// The two choices of the connection with this hash.
 #[inline(always)]
-fn choices<F: Family>(tables: &impl Tables, hash: u64) -> [u32; 2] {
-    let sets = F::sets(tables);
-    [hash::reduce(hash, sets), hash::reduce(hash::second(hash), sets)]
+fn choices<F: Family>(tables: &impl Tables, hash: u64) -> [Choice; 2] {
+    let slots = F::sets(tables) * SLOTS as u32;
+    [hash, hash::second(hash)].map(|hash| {
+        let slot = hash::reduce(hash, slots);
+        Choice { set: slot / SLOTS as u32, place: slot as usize & LAST }
+    })
 }
 
 /// Whether another connection is likely to find room in its other set; not so in a flood that has
@@ -502,25 +533,35 @@ fn note_spill<S: Slot>(set: &Set<S>) -> bool {
     word.state() != State::CLAIMED && first.word().exchange(word.0, word.0 | Word::OF_SET).is_ok()
 }
 
-/// Puts the connection into an empty or expired slot: of several, the one that still has its name,
-/// else the one longest out of use. A name must not stand in two slots of a set, since only the
-/// first of them is looked at.
+/// Puts the connection into an empty or expired slot: the preferred one, else the one that still has
+/// its name, else the one longest out of use. A name must not stand in two others than the preferred
+/// one, since only the first of them is looked at.
 #[inline(always)]
 fn place<'t, S: Slot>(
     tables: &impl Tables,
     set: &'t Set<S>,
+    preferred: usize,
     key: &S::Key,
     new: Word,
     now: Ticks,
 ) -> Option<Found<'t>> {
-    let chosen = soonest(tables, set, |slot, word| {
-        let is_own = slot.holds(key) && word.expires().since(now) <= 0;
-        if is_own { 0 } else { word.age_order(now) }
-    });
-    let slot = set.slots.get(chosen.place)?;
-    let taken =
-        chosen.word.expires().since(now) <= 0 && take(tables, slot, chosen.word, key, new, now);
-    taken.then(|| Found { slot: slot.word(), word: new.keeping(Word::OF_SET, chosen.word) })
+    let is_free = |word: Word| word.expires().since(now) <= 0;
+    let is_preferred = is_free(Word(set.slots.get(preferred)?.word().get()));
+    let place = if is_preferred {
+        preferred
+    } else {
+        soonest(
+            set,
+            |slot, word| {
+                if slot.holds(key) && is_free(word) { 0 } else { word.age_order(now) }
+            },
+        )
+    };
+    let slot = set.slots.get(tables.forget(place, LAST))?;
+    // Read once more: it has changed, or it is what was seen, or taking it will fail.
+    let old = Word(slot.word().get());
+    let taken = is_free(old) && take(tables, slot, old, key, new, now);
+    taken.then(|| Found { slot: slot.word(), word: new.keeping(Word::OF_SET, old) })
 }
 
 /// Puts the connection into the slot of the half-open one that would end soonest.
@@ -532,35 +573,27 @@ fn displace<S: Slot>(
     new: Word,
     now: Ticks,
 ) -> bool {
-    let chosen = soonest(tables, set, |_, word| {
-        if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
-    });
-    match set.slots.get(chosen.place) {
-        Some(slot) if chosen.word.state().is_half_open() => {
-            take(tables, slot, chosen.word, key, new, now)
-        }
-        _ => false,
-    }
-}
-
-/// A slot of a set and what stood in it.
-struct Chosen {
-    place: usize,
-    word: Word,
+    let place =
+        soonest(
+            set,
+            |_, word| {
+                if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
+            },
+        );
+    let Some(slot) = set.slots.get(tables.forget(place, LAST)) else { return false };
+    let old = Word(slot.word().get());
+    old.state().is_half_open() && take(tables, slot, old, key, new, now)
 }
 
 /// The slot with the smallest `order`.
 #[inline(always)]
-fn soonest<S: Slot>(tables: &impl Tables, set: &Set<S>, order: impl Fn(&S, Word) -> u32) -> Chosen {
+fn soonest<S: Slot>(set: &Set<S>, order: impl Fn(&S, Word) -> u32) -> usize {
     let mut least = u64::MAX;
-    for (number, slot) in (0..).zip(&set.slots) {
-        let candidate = u64::from(order(slot, Word(slot.word().get()))) << 2 | number;
-        least = least.min(candidate);
+    for (place, slot) in (0..).zip(&set.slots) {
+        let order = u64::from(order(slot, Word(slot.word().get())));
+        least = least.min(order << 2 | place);
     }
-    let place = tables.forget(least as usize & 3, 3);
-    // Read once more: it has changed, or it is what was seen, or taking it will fail.
-    let word = set.slots.get(place).map_or(Word(0), |slot| Word(slot.word().get()));
-    Chosen { place, word }
+    least as usize & LAST
 }
 
 /// Claims a slot that holds `old` and makes it the new connection's.

@@ -17,7 +17,7 @@ use lvs_model::desired::ServiceKey;
 
 use crate::{
     dataplane::Dataplane,
-    host::{now, until},
+    host::{now, span, until},
     index::socket,
     memory::Memory,
 };
@@ -35,7 +35,7 @@ pub struct Connection {
     pub method: Method,
     /// Its state.
     pub state: State,
-    /// When it is forgotten unless a packet comes.
+    /// When it is forgotten unless a packet comes; it may live longer by one part in 64.
     pub expires: Duration,
 }
 
@@ -144,13 +144,18 @@ impl Seen<'_> {
             return None;
         }
         let method = server.method;
+        let state = self.word.state();
+        // None if its service was removed.
+        let service = memory.service_of(self.service);
+        let timeout = service.and_then(|service| service.timeouts.get(state.timeout_index()));
         Some(Connection {
             service: service_of(server, self.client)?,
             client: self.client,
             server: socket(server.version, server.address, server.port),
             method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
-            state: self.word.state(),
-            expires: until(now, self.word.expires()),
+            state,
+            expires: until(now, self.word.expires())
+                .min(timeout.map_or(Duration::MAX, |&ticks| span(ticks))),
         })
     }
 }

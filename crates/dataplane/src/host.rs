@@ -55,8 +55,12 @@ pub(crate) fn now() -> Ticks {
 
 /// From a moment of the tables' clock to a later one; nothing, when it is over.
 pub(crate) fn until(now: Ticks, then: Ticks) -> Duration {
-    let span = then.since(now);
-    Duration::from_millis(Ticks::millis(u32::try_from(span).unwrap_or(0)))
+    span(u32::try_from(then.since(now)).unwrap_or(0))
+}
+
+/// So many ticks.
+pub(crate) fn span(ticks: u32) -> Duration {
+    Duration::from_millis(Ticks::millis(ticks))
 }
 
 impl Tables for Host<'_> {

@@ -146,6 +146,14 @@ impl Memory {
         }
     }
 
+    /// The record of a service by its number.
+    pub(crate) fn service_of(&self, number: u16) -> Option<&Service> {
+        match u32::try_from(self.standings.get(number.into())?.record.get()) {
+            Ok(0) | Err(_) => None,
+            Ok(record) => self.services.get(record),
+        }
+    }
+
     /// Candidates of a service, in their order.
     pub(crate) fn candidates_of(&self, service: &Service) -> Vec<Candidate> {
         let blocks = service.candidates..service.candidates + service.len.div_ceil(8);

@@ -1,6 +1,7 @@
 //! The tables in ordinary memory: plans go in, packets go through `lvs-core`.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod atomic;
+mod expiry;
 mod index;
 mod overflow;
 mod packets;

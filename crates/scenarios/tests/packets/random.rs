@@ -374,7 +374,9 @@ fn in_step(number: u32, kernel: &Runner, host: &Runner) -> bool {
         there.1.expires().since(here.1.expires()).abs()
     };
     let most = there.iter().zip(&here).map(apart).max().unwrap_or(0);
-    assert!(most <= 1, "{most} ticks apart after packet {number}");
+    // A moment earlier, one may not have had to be written yet.
+    let allowed = 1 + Ticks::span(900_000).cast_signed() / 64;
+    assert!(most <= allowed, "{most} ticks apart after packet {number}");
     most == 0
 }
 

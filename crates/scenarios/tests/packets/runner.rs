@@ -230,8 +230,11 @@ impl Runner {
                     self.dataplane.connections(Filter::default()).filter(own).collect();
                 let [found] = &found[..] else { panic!("{at}: {found:?}") };
                 assert_eq!((found.server, found.state), (*server, *state), "{at}");
-                let expires = self.word_of(*client).expires();
-                let [earliest, latest] = sent.map(|sent| sent.after(ticks(*seconds)));
+                let (expires, timeout) = (self.word_of(*client).expires(), ticks(*seconds));
+                assert!(found.expires.as_millis() <= Ticks::millis(timeout).into(), "{at}");
+                // One that stays in its state may live longer by one part in 64.
+                let [earliest, latest] = sent.map(|sent| sent.after(timeout));
+                let latest = latest.after(timeout / 64);
                 // The kernel counts jiffies: at the end of a tick it may be a moment ahead or behind.
                 let off = i32::from(self.kernel);
                 let in_time = expires.since(earliest) >= -off && latest.since(expires) >= -off;
