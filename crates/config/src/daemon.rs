@@ -21,12 +21,13 @@ pub const MIN_CONNECTIONS: u32 = 1024;
 /// The largest capacity of the connection table.
 pub const MAX_CONNECTIONS: u32 = 256 << 20;
 /// The largest number of services.
-pub const MAX_SERVICES: u32 = 1 << 20;
+pub const MAX_SERVICES: u32 = u16::MAX as u32;
 /// The largest number of servers, over all services.
-pub const MAX_SERVERS: u32 = 1 << 22;
+pub const MAX_SERVERS: u32 = (2 << 20) - 1;
 
-const DEFAULT_SERVICES: u32 = 4096;
-const DEFAULT_SERVERS: u32 = 65536;
+// The tables are powers of two, and number 0 is nobody's.
+const DEFAULT_SERVICES: u32 = 4095;
+const DEFAULT_SERVERS: u32 = 65535;
 
 /// Bytes of a name that the kernel takes, without the zero at its end.
 const INTERFACE_NAME: usize = 15;

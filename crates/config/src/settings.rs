@@ -26,8 +26,8 @@ pub(crate) const FILE_KEYS: Keys =
 pub(crate) const INTERFACES: Key = key("interfaces", "interfaces = [\"eth0\"]");
 pub(crate) const XDP_MODE: Key = key("xdp_mode", "xdp_mode = \"auto\"");
 pub(crate) const CONNECTIONS: Key = key("connections", "connections = 1_000_000");
-pub(crate) const SERVICES: Key = key("services", "services = 4096");
-pub(crate) const SERVERS: Key = key("servers", "servers = 65536");
+pub(crate) const SERVICES: Key = key("services", "services = 4095");
+pub(crate) const SERVERS: Key = key("servers", "servers = 65535");
 pub(crate) const SOCKET: Key = key("socket", "socket = \"/run/lvs/lvsd.sock\"");
 pub(crate) const PIN_DIR: Key = key("pin_dir", "pin_dir = \"/sys/fs/bpf/lvs\"");
 pub(crate) const LOG: Key = key("log", "log = { level = \"info\" }");

@@ -2,7 +2,7 @@
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
 use aya::{
@@ -15,7 +15,7 @@ use lvs_core::{director::Stage, hash::Keys};
 use crate::{
     clock::Clock,
     error::Error,
-    memory::{Source, Table},
+    memory::{Reach, Source, Table},
     pins::Pins,
     region::Region,
     sizes::{LAYOUT, Meta, Sizes},
@@ -30,17 +30,12 @@ const STAGES: &str = "STAGES";
 /// The loaded programs and the descriptors of their tables.
 pub(crate) struct Kernel {
     ebpf: Ebpf,
-    /// Tables that the program does not know.
-    own: HashMap<&'static str, MapData>,
+    tables: HashMap<&'static str, OwnedFd>,
 }
 
 impl Source for Kernel {
     fn map(&self, name: &'static str) -> Result<Option<BorrowedFd<'_>>, Error> {
-        let data = match self.ebpf.map(name) {
-            Some(Map::Array(data)) => Some(data),
-            _ => self.own.get(name),
-        };
-        data.map(|data| Some(data.fd().as_fd())).ok_or(Error::Lacks(name))
+        self.tables.get(name).map(|fd| Some(fd.as_fd())).ok_or(Error::Lacks(name))
     }
 }
 
@@ -55,36 +50,48 @@ impl Kernel {
         sys::unlimit_locked_memory();
         let Clock { factor, offset } =
             Clock::measure().map_err(|source| system("BPF_PROG_LOAD", "jiffies", source))?;
+        let clock = [factor, offset];
         let tables = Table::all(sizes);
+        let masks = tables.map(|table| (format!("{}_MASK", table.name), table.mask()));
         let mut loader = EbpfLoader::new();
-        for table in tables.iter().filter(|table| table.shared) {
-            loader.map_max_entries(table.name, table.len);
-            if let Some(pins) = pinned {
-                loader.map_pin_path(table.name, pins.table(table.name));
+        loader
+            .override_global("KEYS", keys.0.as_slice(), true)
+            .override_global("CLOCK", clock.as_slice(), true)
+            .override_global("NARROW_SETS", &sizes.narrow_sets, true)
+            .override_global("WIDE_SETS", &sizes.wide_sets, true)
+            .override_global("SERVER_NUMBERS", &sizes.server_numbers, true);
+        for (table, (name, mask)) in tables.iter().zip(&masks) {
+            if table.reach == Reach::Direct {
+                loader.override_global(name, mask, true);
             }
         }
         let ebpf = loader
-            .override_global("KEYS", keys.0.as_slice(), true)
-            .override_global("CLOCK", [factor, offset].as_slice(), true)
-            .override_global("INDEX_LINES", &sizes.index_lines, true)
-            .override_global("NARROW_SETS", &sizes.narrow_sets, true)
-            .override_global("WIDE_SETS", &sizes.wide_sets, true)
-            .override_global("SERVER_NUMBERS", &sizes.server_numbers, true)
             .load(object)
             .map_err(|source| Error::Load { remedy: load_remedy(&source), source })?;
-        let mut kernel = Self { ebpf, own: HashMap::new() };
-        kernel.load_stages()?;
-        for table in tables.iter().filter(|table| !table.shared) {
+        let mut kernel = Self { ebpf, tables: HashMap::new() };
+        for table in tables {
             let fd = match pinned.and_then(|pins| pins.get(table.name)) {
                 Some(fd) => fd,
-                None => sys::create_array(table.name, table.value, table.len)
-                    .map_err(|source| system("BPF_MAP_CREATE", table.name, source))?,
+                None => create(&table)?,
             };
-            let data = MapData::from_fd(fd)
-                .map_err(|error| system("BPF_OBJ_GET_INFO_BY_FD", table.name, io_error(error)))?;
-            kernel.own.insert(table.name, data);
+            kernel.give(&table, fd.as_fd())?;
+            kernel.tables.insert(table.name, fd);
         }
+        kernel.load_stages()?;
         Ok(kernel)
+    }
+
+    /// Lets the programs, which are not in the kernel yet, find a table where they expect one. They
+    /// name it by the descriptor of a map that was made in its place and has one element.
+    fn give(&self, table: &Table, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        let stand_in = match table.reach {
+            Reach::Direct => self.ebpf.map(&format!(".bss.{}", table.name)),
+            Reach::LookedUp => self.ebpf.map(table.name),
+            Reach::Unknown => return Ok(()),
+        };
+        let Some(Map::Array(stand_in)) = stand_in else { return Err(Error::Lacks(table.name)) };
+        sys::replace_descriptor(stand_in.fd().as_fd(), fd)
+            .map_err(|source| system("dup3", table.name, source))
     }
 
     /// Loads the program of each stage, and makes it known to the others.
@@ -208,7 +215,13 @@ pub(crate) fn look_at(pins: &Pins, sizes: &Sizes) -> Pinned {
 fn is_as_it_should_be(pins: &Pins, table: &Table) -> bool {
     let data = pins.get(table.name).and_then(|fd| MapData::from_fd(fd).ok());
     data.and_then(|data| data.info().ok())
-        .is_some_and(|info| info.value_size() == table.value && info.max_entries() == table.len)
+        .is_some_and(|info| (info.value_size(), info.max_entries()) == table.map())
+}
+
+fn create(table: &Table) -> Result<OwnedFd, Error> {
+    let (value, len) = table.map();
+    sys::create_array(table.name, value, len)
+        .map_err(|source| system("BPF_MAP_CREATE", table.name, source))
 }
 
 const NEEDS_RIGHTS: &str = "CAP_BPF and CAP_NET_ADMIN are needed: run it as root";
@@ -217,6 +230,7 @@ fn system(call: &'static str, what: &str, source: io::Error) -> Error {
     let remedy = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => NEEDS_RIGHTS,
         Some(libc::ENOMEM) => "there is not enough memory: lower `connections` or `servers`",
+        Some(libc::E2BIG) => "it is too large: lower `connections` or `servers`",
         _ => "Linux 6.1 or later with BPF is needed",
     };
     Error::System { call, what: format!("the table {what}"), remedy, source }
@@ -232,8 +246,6 @@ fn load_remedy(error: &aya::EbpfError) -> &'static str {
     };
     match io_error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => NEEDS_RIGHTS,
-        Some(libc::ENOMEM) => "there is not enough memory: lower `connections` or `servers`",
-        Some(libc::E2BIG) => "a table is too large: lower `connections` or `servers`",
         _ => "Linux 6.1 or later with BPF is needed",
     }
 }

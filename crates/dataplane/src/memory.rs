@@ -40,45 +40,73 @@ pub(crate) struct Memory {
     pub(crate) meta: Region<Meta>,
 }
 
+/// How the kernel program reaches a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// By its address: the table is one value of its map, a power of two elements long.
+    Direct,
+    /// By looking up its elements.
+    LookedUp,
+    /// Not at all.
+    Unknown,
+}
+
 /// A table as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     /// Name of the map and of its pin.
     pub(crate) name: &'static str,
+    /// How the program reaches it.
+    pub(crate) reach: Reach,
     /// Bytes of an element.
-    pub(crate) value: u32,
+    pub(crate) element: u32,
     /// Number of elements.
     pub(crate) len: u32,
-    /// Whether the kernel program uses it.
-    pub(crate) shared: bool,
 }
 
 impl Table {
-    const fn of<T>(name: &'static str, len: u32, shared: bool) -> Self {
+    const fn of<T>(name: &'static str, reach: Reach, len: u32) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a few bytes")]
-        let value = size_of::<T>() as u32;
-        Self { name, value, len, shared }
+        let element = size_of::<T>() as u32;
+        Self { name, reach, element, len }
     }
 
     /// All tables, with `META` last.
     pub(crate) const fn all(sizes: &Sizes) -> [Self; 15] {
+        use Reach::{Direct, LookedUp, Unknown};
         [
-            Self::of::<IndexLine>("INDEX", sizes.index_lines, true),
-            Self::of::<Service>("SERVICES", sizes.service_records, true),
-            Self::of::<Standing>("STANDINGS", sizes.service_numbers, true),
-            Self::of::<[Candidate; 8]>("CANDIDATES", sizes.candidate_blocks, true),
-            Self::of::<[u32; RING_LINE as usize]>("RINGS", sizes.ring_places / RING_LINE, true),
-            Self::of::<Shared64>("HANDLES", sizes.server_numbers, true),
-            Self::of::<Server>("SERVERS", sizes.server_records, true),
-            Self::of::<Shared64>("LOADS", sizes.server_numbers, true),
-            Self::of::<Set<Narrow>>("NARROW", sizes.narrow_sets, true),
-            Self::of::<Set<Wide>>("WIDE", sizes.wide_sets, true),
-            Self::of::<Counters>("COUNTERS", sizes.server_numbers * sizes.cpus, true),
-            Self::of::<Events>("EVENTS", sizes.cpus, true),
-            Self::of::<Counters>("CARRIED", sizes.service_numbers, false),
-            Self::of::<Shared64>("WEIGHTS", sizes.server_numbers, false),
-            Self::of::<Meta>("META", 1, false),
+            Self::of::<IndexLine>("INDEX", Direct, sizes.index_lines),
+            Self::of::<Service>("SERVICES", Direct, sizes.service_records),
+            Self::of::<Standing>("STANDINGS", Direct, sizes.service_numbers),
+            Self::of::<[Candidate; 8]>("CANDIDATES", Direct, sizes.candidate_blocks),
+            Self::of::<[u32; RING_LINE as usize]>("RINGS", Direct, sizes.ring_places / RING_LINE),
+            Self::of::<Shared64>("HANDLES", Direct, sizes.server_numbers),
+            Self::of::<Server>("SERVERS", Direct, sizes.server_records),
+            Self::of::<Shared64>("LOADS", Direct, sizes.server_numbers),
+            Self::of::<Set<Narrow>>("NARROW", LookedUp, sizes.narrow_sets),
+            Self::of::<Set<Wide>>("WIDE", LookedUp, sizes.wide_sets),
+            Self::of::<Counters>("COUNTERS", LookedUp, sizes.counters()),
+            Self::of::<Events>("EVENTS", Direct, sizes.cpus),
+            Self::of::<Counters>("CARRIED", Unknown, sizes.service_numbers),
+            Self::of::<Shared64>("WEIGHTS", Unknown, sizes.server_numbers),
+            Self::of::<Meta>("META", Unknown, 1),
         ]
+    }
+
+    /// Bytes of a value of its map, and how many it has.
+    pub(crate) const fn map(&self) -> (u32, u32) {
+        match self.reach {
+            Reach::Direct => (self.element.saturating_mul(self.mask().saturating_add(1)), 1),
+            Reach::LookedUp | Reach::Unknown => (self.element, self.len),
+        }
+    }
+
+    /// The lowest bits of an element's number, as many as keep it in the table's map.
+    pub(crate) const fn mask(&self) -> u32 {
+        match self.len {
+            0 | 1 => 0,
+            more => u32::MAX >> (more - 1).leading_zeros(),
+        }
     }
 }
 

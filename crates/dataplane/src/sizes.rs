@@ -21,7 +21,7 @@ pub struct Capacity {
 
 impl Default for Capacity {
     fn default() -> Self {
-        Self { connections: 1_000_000, services: 4096, servers: 65_536 }
+        Self { connections: 1_000_000, services: 4095, servers: 65_535 }
     }
 }
 
@@ -29,6 +29,11 @@ impl Default for Capacity {
 pub(crate) const BLOCK: u32 = lvs_core::scheduler::walk::BLOCK;
 /// Places of a ring in one element of its map.
 pub(crate) const RING_LINE: u32 = 16;
+
+/// With two records for each, all that the verifier follows an address for: 512 MB.
+const MOST_SERVERS: u32 = (2 << 20) - 1;
+const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= 512 << 20);
+const _: () = assert!(MOST_SERVERS < Word::SERVERS);
 
 /// Elements of each table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +62,7 @@ impl Sizes {
             return Err(too_large("services", services, u16::MAX.into()));
         }
         // The counters of one CPU after those of the other.
-        let most = (u32::MAX / cpus.max(1)).min(Word::SERVERS) - 1;
+        let most = (u32::MAX / cpus.max(1) - 1).min(MOST_SERVERS);
         if servers > most {
             return Err(too_large("servers", servers, most));
         }
@@ -70,7 +75,7 @@ impl Sizes {
         let narrow_sets = (connections * 10).div_ceil(24).max(1);
         Ok(Self {
             // Four entries a line: a quarter is used, so that one of two lines has room.
-            index_lines: (services + servers).max(16),
+            index_lines: (services + servers).max(16).next_power_of_two(),
             service_numbers: services + 1,
             // Twice: the old and the new one of each during a change.
             service_records: 2 * services + 2,
@@ -84,7 +89,7 @@ impl Sizes {
         })
     }
 
-    pub(crate) fn counters(&self) -> u32 {
+    pub(crate) const fn counters(&self) -> u32 {
         self.server_numbers * self.cpus
     }
 }
@@ -101,7 +106,7 @@ pub(crate) struct Meta {
 }
 
 /// Raise it when a field changes its meaning but not the size of its table.
-const VERSION: u64 = 4;
+const VERSION: u64 = 5;
 
 /// Version and sizes of the types in the tables, in one number that is never 0.
 pub(crate) const LAYOUT: u64 = {

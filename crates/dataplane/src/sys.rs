@@ -88,6 +88,13 @@ unsafe fn bpf_open<T>(command: Command, attributes: &T) -> io::Result<OwnedFd> {
     unsafe { bpf(command, attributes).map(|fd| OwnedFd::from_raw_fd(fd)) }
 }
 
+/// Makes a descriptor refer to what another one refers to.
+pub(crate) fn replace_descriptor(old: BorrowedFd<'_>, by: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are open; whoever owns `old` closes it as before.
+    let done = unsafe { libc::dup3(by.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Makes a memory-mappable array map, without type information.
 pub(crate) fn create_array(name: &str, value: u32, len: u32) -> io::Result<OwnedFd> {
     const BPF_MAP_TYPE_ARRAY: u32 = 2;

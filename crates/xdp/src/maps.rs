@@ -1,7 +1,7 @@
 //! The maps, and `lvs-core`'s tables in them.
 //!
 //! All are memory-mapped by the daemon and sized when the program is loaded.
-use core::{ops::ControlFlow, ptr::read_volatile};
+use core::{mem::MaybeUninit, ops::ControlFlow, ptr::read_volatile};
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_md},
@@ -21,64 +21,81 @@ use lvs_core::{
     tables::{Candidate, Counters, Events, IndexLine, Route, Server, Service, Standing, Tables},
 };
 
-const MMAP: usize = BPF_F_MMAPABLE as usize;
-
+/// Values that the loader sets before the kernel verifies the program, which then knows them.
 macro_rules! constants {
-    ($($(#[$doc:meta])* $name:ident / $read:ident: $type:ty = $initial:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $initial:expr;)*) => {$(
         $(#[$doc])*
         #[unsafe(no_mangle)]
         #[unsafe(link_section = ".rodata")]
         pub static $name: $type = $initial;
+    )*};
+}
+
+macro_rules! read {
+    ($name:ident) => {
+        // SAFETY: a valid static. Volatile, since the loader changes its value.
+        unsafe { read_volatile(&raw const $name) }
+    };
+}
+
+constants! {
+    /// Keys of the hashes.
+    KEYS: [u64; 6] = [1; 6];
+    /// Turn jiffies into ticks: factor and offset.
+    CLOCK: [u64; 2] = [1, 0];
+    /// Sets of `NARROW`.
+    NARROW_SETS: u32 = 1;
+    /// Sets of `WIDE`.
+    WIDE_SETS: u32 = 1;
+    /// Elements of `COUNTERS` that belong to one CPU.
+    SERVER_NUMBERS: u32 = 1;
+}
+
+/// Tables that the program reaches by their addresses. Their lengths are powers of two, so that a
+/// mask, of which the compiler knows nothing and the verifier all, keeps an element in its table
+/// without a branch. The loader puts maps of one value, the whole table, in the place of these; for
+/// the compiler they have two elements, because of a single one it would infer that it is always the
+/// first.
+macro_rules! direct {
+    ($($name:ident, $mask:ident / $element:ident: $type:ty;)*) => {$(
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = concat!(".bss.", stringify!($name)))]
+        static mut $name: MaybeUninit<[$type; 2]> = MaybeUninit::zeroed();
+
+        constants! {
+            /// One less than the elements of the table.
+            $mask: u32 = 1;
+        }
 
         #[inline(always)]
-        fn $read() -> $type {
-            // SAFETY: a valid static. Volatile, since the loader changes its value.
-            unsafe { read_volatile(&raw const $name) }
+        fn $element(at: u32) -> *mut $type {
+            let first = (&raw mut $name).cast::<$type>();
+            first.wrapping_add((at & read!($mask)) as usize)
         }
     )*};
 }
 
-// Read-only from the moment that the program is loaded: the verifier knows their values.
-constants! {
-    /// Keys of the hashes.
-    KEYS / keys: [u64; 6] = [1; 6];
-    /// Turn jiffies into ticks: factor and offset.
-    CLOCK / clock: [u64; 2] = [1, 0];
-    /// Lines of `INDEX`.
-    INDEX_LINES / index_lines: u32 = 1;
-    /// Sets of `NARROW`.
-    NARROW_SETS / narrow_sets: u32 = 1;
-    /// Sets of `WIDE`.
-    WIDE_SETS / wide_sets: u32 = 1;
-    /// Elements of `COUNTERS` that belong to one CPU.
-    SERVER_NUMBERS / server_numbers: u32 = 1;
+direct! {
+    INDEX, INDEX_MASK / index_line: IndexLine;
+    SERVICES, SERVICES_MASK / service: Service;
+    STANDINGS, STANDINGS_MASK / standing: Standing;
+    CANDIDATES, CANDIDATES_MASK / candidates: [Candidate; 8];
+    RINGS, RINGS_MASK / ring_line: [u32; 16];
+    HANDLES, HANDLES_MASK / handle: Shared64;
+    SERVERS, SERVERS_MASK / server: Server;
+    LOADS, LOADS_MASK / load: Shared64;
+    EVENTS, EVENTS_MASK / events: Events;
 }
 
-#[btf_map]
-static INDEX: Array<IndexLine, 1, MMAP> = Array::new();
-#[btf_map]
-static SERVICES: Array<Service, 1, MMAP> = Array::new();
-#[btf_map]
-static STANDINGS: Array<Standing, 1, MMAP> = Array::new();
-#[btf_map]
-static CANDIDATES: Array<[Candidate; 8], 1, MMAP> = Array::new();
-// The kernel rounds every element up to 8 bytes; sixteen places make one without gaps.
-#[btf_map]
-static RINGS: Array<[u32; 16], 1, MMAP> = Array::new();
-#[btf_map]
-static HANDLES: Array<Shared64, 1, MMAP> = Array::new();
-#[btf_map]
-static SERVERS: Array<Server, 1, MMAP> = Array::new();
-#[btf_map]
-static LOADS: Array<Shared64, 1, MMAP> = Array::new();
+const MMAP: usize = BPF_F_MMAPABLE as usize;
+
+// These may be larger than the 512 MB in which the verifier follows an address: they are looked up.
 #[btf_map]
 static NARROW: Array<Set<Narrow>, 1, MMAP> = Array::new();
 #[btf_map]
 static WIDE: Array<Set<Wide>, 1, MMAP> = Array::new();
 #[btf_map]
 static COUNTERS: Array<Counters, 1, MMAP> = Array::new();
-#[btf_map]
-static EVENTS: Array<Events, 1, MMAP> = Array::new();
 
 /// The tables as the program sees them.
 pub(crate) struct Kernel {
@@ -103,18 +120,18 @@ impl Tables for Kernel {
     fn now(&self) -> Ticks {
         // SAFETY: a helper without arguments, which the kernel replaces by a load.
         let jiffies = unsafe { bpf_jiffies64() };
-        let [factor, offset] = clock();
+        let [factor, offset] = read!(CLOCK);
         Ticks((jiffies.wrapping_mul(factor).wrapping_add(offset) >> 32) as u32)
     }
 
     #[inline(always)]
     fn keys(&self) -> Keys {
-        Keys(keys())
+        Keys(read!(KEYS))
     }
 
     #[inline(always)]
     fn pair_keys(&self) -> [u64; 3] {
-        // SAFETY: as in `keys`; the beginning of the same array.
+        // SAFETY: as in `read`; the beginning of the same array.
         unsafe { read_volatile((&raw const KEYS).cast()) }
     }
 
@@ -125,12 +142,12 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn index_lines(&self) -> u32 {
-        index_lines()
+        read!(INDEX_MASK) + 1
     }
 
     #[inline(always)]
     fn index_line(&self, line: u32) -> Option<&IndexLine> {
-        INDEX.get(line)
+        Some(see(index_line(line)))
     }
 
     #[inline(always)]
@@ -164,42 +181,42 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn service(&self, record: u32) -> Option<&Service> {
-        SERVICES.get(record)
+        Some(see(service(record)))
     }
 
     #[inline(always)]
     fn standing(&self, service: u32) -> Option<&Standing> {
-        STANDINGS.get(service)
+        Some(see(standing(service)))
     }
 
     #[inline(always)]
     fn candidates(&self, block: u32) -> Option<&[Candidate; 8]> {
-        CANDIDATES.get(block)
+        Some(see(candidates(block)))
     }
 
     #[inline(always)]
     fn ring(&self, place: u32) -> Option<u32> {
-        RINGS.get(place / 16)?.get((place % 16) as usize).copied()
+        see(ring_line(place / 16)).get((place % 16) as usize).copied()
     }
 
     #[inline(always)]
     fn handle(&self, server: u32) -> Option<&Shared64> {
-        HANDLES.get(server)
+        Some(see(handle(server)))
     }
 
     #[inline(always)]
     fn server(&self, record: u32) -> Option<&Server> {
-        SERVERS.get(record)
+        Some(see(server(record)))
     }
 
     #[inline(always)]
     fn load(&self, server: u32) -> Option<&Shared64> {
-        LOADS.get(server)
+        Some(see(load(server)))
     }
 
     #[inline(always)]
     fn narrow_sets(&self) -> u32 {
-        narrow_sets()
+        read!(NARROW_SETS)
     }
 
     #[inline(always)]
@@ -209,7 +226,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn wide_sets(&self) -> u32 {
-        wide_sets()
+        read!(WIDE_SETS)
     }
 
     #[inline(always)]
@@ -221,11 +238,10 @@ impl Tables for Kernel {
     fn count_event(&self, event: u8) {
         // SAFETY: a helper without arguments.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        if let Some(events) = EVENTS.get_ptr_mut(cpu) {
-            // SAFETY: nobody else writes this CPU's element while the program runs on it.
-            if let Some(counter) = unsafe { &mut *events }.0.get_mut(usize::from(event & 31)) {
-                *counter += 1;
-            }
+        // SAFETY: nobody else writes this CPU's element while the program runs on it.
+        let Events(events) = unsafe { &mut *events(cpu) };
+        if let Some(counter) = events.get_mut(usize::from(event & 31)) {
+            *counter += 1;
         }
     }
 
@@ -233,7 +249,7 @@ impl Tables for Kernel {
     fn count(&self, server: u32, count: impl FnOnce(&mut Counters)) {
         // SAFETY: a helper without arguments.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        if let Some(counters) = COUNTERS.get_ptr_mut(cpu * server_numbers() + server) {
+        if let Some(counters) = COUNTERS.get_ptr_mut(cpu * read!(SERVER_NUMBERS) + server) {
             // SAFETY: as in `count_event`.
             count(unsafe { &mut *counters });
         }
@@ -264,6 +280,14 @@ unsafe extern "C" fn call<B: FnMut(u32) -> ControlFlow<()>>(round: u64, body: *m
     // SAFETY: see `each`.
     let body = unsafe { &mut *body.cast::<B>() };
     i64::from(body(round as u32).is_break())
+}
+
+/// An element of a table that others share.
+#[inline(always)]
+fn see<'a, T>(element: *mut T) -> &'a T {
+    // SAFETY: it is in its table, which lives as long as the program; what changes under a reader is
+    // a `Shared64`.
+    unsafe { &*element }
 }
 
 #[inline(always)]
