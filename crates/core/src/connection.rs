@@ -247,26 +247,35 @@ pub struct Found<'t> {
     pub word: Word,
 }
 
-/// How active and other connections of a server are counted in one word: active in the upper half.
+/// How active and other connections of a server are counted in one word: the active ones (27 bits)
+/// above what both cost a scheduler (37 bits).
 pub mod load {
     use super::{State, Word};
+
+    const COST_BITS: u32 = 37;
+    /// What an active connection costs; any other costs 1 (`ip_vs_dest_conn_overhead`).
+    const ACTIVE: u64 = 256;
 
     /// What one connection in `state` adds.
     #[inline(always)]
     pub const fn of(state: State) -> u64 {
-        if state.is_active() { 1 << 32 } else { 1 }
+        if state.is_active() { 1 << COST_BITS | ACTIVE } else { 1 }
+    }
+
+    /// What all together cost.
+    #[inline(always)]
+    pub const fn cost(load: u64) -> u64 {
+        load & ((1 << COST_BITS) - 1)
     }
 
     /// Active connections.
-    #[inline(always)]
     pub const fn active(load: u64) -> u32 {
-        (load >> 32) as u32
+        (load >> COST_BITS) as u32
     }
 
     /// All others.
-    #[inline(always)]
     pub const fn inactive(load: u64) -> u32 {
-        load as u32
+        cost(load).wrapping_sub(ACTIVE * active(load) as u64) as u32
     }
 
     /// What is to be added to the load of a connection's server when its slot is freed.

@@ -1,6 +1,7 @@
 //! Schedulers: which real server gets a new connection, in IPVS's exact order.
 //!
 //! Each is a file of its own with a `pick`, and a row in [`Scheduler`]'s table.
+pub mod lc;
 pub mod mh;
 pub mod overflow;
 pub mod ring;
@@ -72,7 +73,7 @@ schedulers! {
     /// Weighted round robin.
     Wrr = 2, "wrr", wrr::pick;
     /// Least connections.
-    Lc = 3, "lc", wlc::pick;
+    Lc = 3, "lc", lc::pick;
     /// Weighted least connections.
     Wlc = 4, "wlc", wlc::pick;
     /// Source hash.

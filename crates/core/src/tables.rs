@@ -90,6 +90,11 @@ pub trait Tables {
     fn server(&self, record: u32) -> Option<&Server>;
     /// Connections of a server, by its number; see [`crate::connection::load`].
     fn load(&self, server: u32) -> Option<&Shared64>;
+    /// As [`Self::load`], for many.
+    #[inline(always)]
+    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Shared64> {
+        |server| self.load(server)
+    }
 
     /// Sets of narrow slots.
     fn narrow_sets(&self) -> u32;

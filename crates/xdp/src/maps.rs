@@ -215,6 +215,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
+    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Shared64> {
+        let mask = read!(LOADS_MASK);
+        let first = load(0);
+        move |server| Some(see(first.wrapping_add((server & mask) as usize)))
+    }
+
+    #[inline(always)]
     fn narrow_sets(&self) -> u32 {
         read!(NARROW_SETS)
     }
