@@ -367,8 +367,8 @@ const fn lateness(timeout: u32) -> u32 {
 
 impl Found<'_> {
     /// Notes a packet: the new state, and that the connection now has `timeout` ticks. In the same
-    /// state, it gets [`lateness`] more, so that most packets only read the table. Does nothing when
-    /// another CPU was first with the same connection's packet: its note is as good.
+    /// state, it gets one part in 64 more, so that most packets only read the table. Does nothing
+    /// when another CPU was first with the same connection's packet: its note is as good.
     #[inline(always)]
     pub fn note(&self, tables: &impl Tables, state: State, now: Ticks, timeout: u32) {
         let goes_on = state == self.word.state();
