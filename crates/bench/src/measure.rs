@@ -187,7 +187,8 @@ fn connect(
 impl Case {
     fn measure(&mut self, tables: &mut Tables, packets: u32) -> Result<()> {
         let Some(located) = self.located else {
-            self.wrapper.run(10_000)?;
+            let memory = self.outcome.scenario.subject == Subject::Memory;
+            self.wrapper.run(if memory { 1 << 20 } else { 10_000 })?;
             self.outcome.nanos.push(self.timed(packets)?);
             return Ok(());
         };
@@ -265,9 +266,11 @@ fn flows(traffic: Traffic) -> u64 {
 
 /// Packets before those that are measured: what a cache can hold, it holds then.
 fn warm_up(traffic: Traffic) -> u32 {
+    /// One of each of so many flows fills any cache.
+    const MOST: u64 = 1 << 20;
     match traffic {
         Traffic::Known(_, order) | Traffic::Reply(_, order) => {
-            u32::try_from(order.flows.clamp(10_000, 1 << 17)).unwrap_or(1 << 17)
+            u32::try_from(order.flows.clamp(10_000, MOST)).unwrap_or(u32::MAX)
         }
         Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 10_000,
     }

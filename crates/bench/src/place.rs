@@ -66,11 +66,12 @@ pub(crate) fn server_mac(server: IpAddr) -> [u8; 6] {
 }
 
 /// A real server of a service.
-pub(crate) fn server(version: u8, service: u8, number: u8, port: u16) -> SocketAddr {
+pub(crate) fn server(version: u8, service: u8, number: u16, port: u16) -> SocketAddr {
     let address: IpAddr = if version == 4 {
-        Ipv4Addr::new(10, 1, service, number + 1).into()
+        let [high, low] = (number + 1).to_be_bytes();
+        Ipv4Addr::new(10, 1 + high, service, low).into()
     } else {
-        Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, service.into(), u16::from(number) + 1).into()
+        Ipv6Addr::new(0xfd01, 0, 0, 0, 0, 0, service.into(), number + 1).into()
     };
     (address, port).into()
 }

@@ -60,7 +60,7 @@ pub(crate) struct Service {
     /// IP version.
     pub(crate) version: u8,
     /// Number of servers.
-    pub(crate) servers: u8,
+    pub(crate) servers: u16,
 }
 
 impl Scenario {
@@ -121,13 +121,17 @@ const FEW: [(u64, &str); 2] = [(1, "1 flow"), (KI, "1 Ki")];
 const MANY: [(u64, &str, Option<Target>); 2] =
     [(64 * KI, "64 Ki", None), (MI, "1 Mi", Some(Practical(4.6)))];
 
-/// A new flow with every packet: scheduler, IP version, whether the table is full.
-const NEW: [(Scheduler, u8, bool, Option<Target>); 5] = [
-    (Rr, 4, false, Some(Practical(6.0))),
-    (Wlc, 4, false, Some(Practical(6.0))),
-    (Mh, 4, false, Some(Practical(6.0))),
-    (Rr, 6, false, Some(Practical(6.0))),
-    (Rr, 4, true, None),
+/// Likewise, of tables that are larger than any cache; the second more than a site's 10 million.
+const HUGE: [(u64, &str); 2] = [(4 * MI, "4 Mi"), (16 * MI, "16 Mi")];
+
+/// A new flow with every packet: scheduler, its servers, IP version, whether the table is full.
+const NEW: [(Scheduler, u16, u8, bool, Option<Target>); 6] = [
+    (Rr, 16, 4, false, Some(Practical(6.0))),
+    (Wlc, 16, 4, false, Some(Practical(6.0))),
+    (Wlc, 256, 4, false, None),
+    (Mh, 16, 4, false, Some(Practical(6.0))),
+    (Rr, 16, 6, false, Some(Practical(6.0))),
+    (Rr, 16, 4, true, None),
 ];
 
 /// What passes by.
@@ -212,18 +216,22 @@ fn many(quick: bool) -> impl Iterator<Item = Scenario> {
     });
     let hot = Order { flows: MI, hot: Some(4 * KI) };
     let hot = one_known(Tunnel, (Tcp, 4), hot, "1 Mi, 90 % of 4 Ki", None);
-    all.filter(move |(kind, _)| !quick || *kind == (Tcp, 4)).map(|(_, row)| row).chain([hot])
+    let huge = HUGE.into_iter().filter(move |_| !quick).flat_map(|(flows, name)| {
+        [Direct, Tunnel].map(|method| one_known(method, (Tcp, 4), uniform(flows), name, None))
+    });
+    let all = all.filter(move |(kind, _)| !quick || *kind == (Tcp, 4)).map(|(_, row)| row);
+    all.chain(huge).chain([hot])
 }
 
 fn new() -> impl Iterator<Item = Scenario> {
-    NEW.into_iter().map(|(scheduler, version, full, target)| {
-        let service = Service { method: Tunnel, protocol: Tcp, scheduler, version, servers: 16 };
+    NEW.into_iter().map(|(scheduler, servers, version, full, target)| {
+        let service = Service { method: Tunnel, protocol: Tcp, scheduler, version, servers };
         let (traffic, full) = if full {
             (Traffic::Flood(service), ", table full")
         } else {
             (Traffic::New(service), "")
         };
-        let name = format!("new flow each, {} of 16, v{version}{full}", scheduler.name());
+        let name = format!("new flow each, {} of {servers}, v{version}{full}", scheduler.name());
         row(name, version, traffic, target)
     })
 }
