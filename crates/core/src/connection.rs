@@ -120,10 +120,11 @@ impl Word {
         self.is_connection() && self.expires().since(now) > 0
     }
 
-    /// A slot that is being written: it looks as young as can be, so that nobody else takes it.
+    /// A slot that is being written: it looks younger than any other, also to a CPU whose clock is a
+    /// moment behind, so that nobody else takes it.
     #[inline(always)]
     const fn claimed(now: Ticks) -> Self {
-        Self::new(now.after(u32::MAX / 2), State::CLAIMED, 0)
+        Self::new(now.after(u32::MAX / 4), State::CLAIMED, 0)
     }
 
     /// Ticks until the connection ends, moved into the unsigned numbers; empty slots come first.
@@ -398,26 +399,44 @@ impl Found<'_> {
     }
 }
 
+/// What became of a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Insertion {
+    /// Both sets are full of connections that must stay.
+    NoRoom = 0,
+    /// It has an entry.
+    Done = 1,
+    /// Another CPU changes the set: it may be for a packet of the same connection. Best to begin
+    /// again, with the search.
+    Raced = 2,
+}
+
+impl Insertion {
+    /// From its number.
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::NoRoom,
+            1 => Self::Done,
+            _ => Self::Raced,
+        }
+    }
+}
+
 /// Remembers a new connection. Empty and expired slots go first; then one that has room in its other
 /// set moves there (Pagh and Rodler, "Cuckoo hashing", 2001, cut to one step); then the half-open one
 /// that would end soonest makes room; established connections never do.
-///
-/// # Errors
-/// Both sets are full of connections that must stay.
 #[inline(always)]
 pub fn insert<F: Family>(
     tables: &impl Tables,
     name: &Name<KeyOf<F>>,
     word: Word,
     now: Ticks,
-) -> Result<(), Full> {
-    let done = F::insert(tables, name, word, now) || F::make_room(tables, name, word, now);
-    if done { Ok(()) } else { Err(Full) }
+) -> Insertion {
+    let inserted = F::insert(tables, name, word, now);
+    if inserted == Insertion::NoRoom { F::make_room(tables, name, word, now) } else { inserted }
 }
-
-/// Both sets are full of connections that must stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
 
 /// Puts a new connection where there is room.
 #[inline(always)]
@@ -426,15 +445,21 @@ pub fn insert_where_room<F: Family>(
     name: &Name<KeyOf<F>>,
     word: Word,
     now: Ticks,
-) -> bool {
+) -> Insertion {
     let [first, second] = choices::<F>(tables, name.hash);
     let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
-        return false;
+        return Insertion::NoRoom;
     };
-    let in_second = Word(word.0 | Word::SECOND);
-    place(tables, set, first.place, &name.key, word, now).is_some()
-        || note_spill(set)
-            && place(tables, other, second.place, &name.key, in_second, now).is_some()
+    match place(tables, set, first.place, &name.key, word, now) {
+        Ok(_) => return Insertion::Done,
+        Err(Insertion::NoRoom) if note_spill(set) => {}
+        Err(_) => return Insertion::Raced,
+    }
+    let word = Word(word.0 | Word::SECOND);
+    match place(tables, other, second.place, &name.key, word, now) {
+        Ok(_) => Insertion::Done,
+        Err(why) => why,
+    }
 }
 
 /// As [`insert`], where there was no room.
@@ -444,25 +469,32 @@ pub fn make_room<F: Family>(
     name: &Name<KeyOf<F>>,
     word: Word,
     now: Ticks,
-) -> bool {
+) -> Insertion {
     let [first, second] = choices::<F>(tables, name.hash);
     let number = first.set;
     let (Some(first), Some(second)) = (F::set(tables, number), F::set(tables, second.set)) else {
-        return false;
+        return Insertion::NoRoom;
     };
-    let spills = note_spill(first);
-    if spills && is_worth_moving(tables) {
+    if is_contended(first, &name.key, now) || !note_spill(first) {
+        return Insertion::Raced;
+    }
+    if is_worth_moving(tables) {
         for slot in &first.slots {
-            if replace::<F>(tables, number, slot, &name.key, word, now) {
+            let replaced = replace::<F>(tables, number, slot, &name.key, word, now);
+            if replaced == Insertion::Done {
                 tables.standing(0).inspect(|all| all.crowded.set(0));
-                return true;
+            }
+            if replaced != Insertion::NoRoom {
+                return replaced;
             }
         }
     }
     let in_second = Word(word.0 | Word::SECOND);
-    let displaced = displace(tables, first, &name.key, word, now)
-        || spills && displace(tables, second, &name.key, in_second, now);
-    if displaced {
+    let mut displaced = displace(tables, first, &name.key, word, now);
+    if displaced == Insertion::NoRoom {
+        displaced = displace(tables, second, &name.key, in_second, now);
+    }
+    if displaced == Insertion::Done {
         tables.count_event(Event::Displaced as u8);
     }
     displaced
@@ -478,23 +510,29 @@ fn replace<F: Family>(
     key: &KeyOf<F>,
     word: Word,
     now: Ticks,
-) -> bool {
+) -> Insertion {
     let old = Word(slot.word().get());
-    let Some(server) = server_of(tables, old.server()) else { return false };
+    if old.state() == State::CLAIMED || slot.holds(key) {
+        return Insertion::Raced;
+    }
+    let Some(server) = server_of(tables, old.server()) else { return Insertion::NoRoom };
     let moved = slot.key();
     let [home, other] = choices::<F>(tables, F::hash(tables, &moved, server.virtual_hash));
     let to = if old.is_second() { home } else { other };
-    let Some(room) = F::set(tables, to.set) else { return false };
+    let Some(room) = F::set(tables, to.set) else { return Insertion::NoRoom };
     if to.set == number || !old.is_connection() {
-        return false;
+        return Insertion::NoRoom;
     }
     // It is in both for a moment: whoever looks for it finds the one or the other.
-    let Some(copy) = place(tables, room, to.place, &moved, old.moved(), now) else { return false };
+    let copy = match place(tables, room, to.place, &moved, old.moved(), now) {
+        Ok(copy) => copy,
+        Err(why) => return why,
+    };
     if take(tables, slot, old, key, word, now) {
-        return true;
+        return Insertion::Done;
     }
     copy.end(tables);
-    false
+    Insertion::Raced
 }
 
 /// Where a connection may be.
@@ -542,9 +580,25 @@ fn note_spill<S: Slot>(set: &Set<S>) -> bool {
     word.state() != State::CLAIMED && first.word().exchange(word.0, word.0 | Word::OF_SET).is_ok()
 }
 
+/// Whether another CPU writes into the set, or has written this very connection.
+#[inline(always)]
+fn is_contended<S: Slot>(set: &Set<S>, key: &S::Key, now: Ticks) -> bool {
+    let concerns = |slot: &S| {
+        let word = Word(slot.word().get());
+        word.state() == State::CLAIMED || slot.holds(key) && word.is_live(now)
+    };
+    set.slots.iter().any(concerns)
+}
+
 /// Puts the connection into an empty or expired slot: the preferred one, else the one that still has
 /// its name, else the one longest out of use. A name must not stand in two others than the preferred
 /// one, since only the first of them is looked at.
+///
+/// Two CPUs that do this for one connection see the same set and choose the same slot, so that one of
+/// them fails to take it; or the later one sees what the other has begun.
+///
+/// # Errors
+/// Why not.
 #[inline(always)]
 fn place<'t, S: Slot>(
     tables: &impl Tables,
@@ -553,9 +607,10 @@ fn place<'t, S: Slot>(
     key: &S::Key,
     new: Word,
     now: Ticks,
-) -> Option<Found<'t>> {
+) -> Result<Found<'t>, Insertion> {
     let is_free = |word: Word| word.expires().since(now) <= 0;
-    let is_preferred = is_free(Word(set.slots.get(preferred)?.word().get()));
+    let first = set.slots.get(preferred).ok_or(Insertion::NoRoom)?;
+    let is_preferred = is_free(Word(first.word().get()));
     let place = if is_preferred {
         preferred
     } else {
@@ -566,11 +621,19 @@ fn place<'t, S: Slot>(
             },
         )
     };
-    let slot = set.slots.get(tables.forget(place, LAST))?;
+    let slot = set.slots.get(tables.forget(place, LAST)).ok_or(Insertion::NoRoom)?;
     // Read once more: it has changed, or it is what was seen, or taking it will fail.
     let old = Word(slot.word().get());
-    let taken = is_free(old) && take(tables, slot, old, key, new, now);
-    taken.then(|| Found { slot: slot.word(), word: new.keeping(Word::OF_SET, old) })
+    if !is_preferred && is_contended(set, key, now) {
+        return Err(Insertion::Raced);
+    }
+    if !is_free(old) {
+        return Err(if is_preferred { Insertion::Raced } else { Insertion::NoRoom });
+    }
+    if !take(tables, slot, old, key, new, now) {
+        return Err(Insertion::Raced);
+    }
+    Ok(Found { slot: slot.word(), word: new.keeping(Word::OF_SET, old) })
 }
 
 /// Puts the connection into the slot of the half-open one that would end soonest.
@@ -581,7 +644,7 @@ fn displace<S: Slot>(
     key: &S::Key,
     new: Word,
     now: Ticks,
-) -> bool {
+) -> Insertion {
     let place =
         soonest(
             set,
@@ -589,9 +652,12 @@ fn displace<S: Slot>(
                 if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
             },
         );
-    let Some(slot) = set.slots.get(tables.forget(place, LAST)) else { return false };
+    let Some(slot) = set.slots.get(tables.forget(place, LAST)) else { return Insertion::NoRoom };
     let old = Word(slot.word().get());
-    old.state().is_half_open() && take(tables, slot, old, key, new, now)
+    if !old.state().is_half_open() {
+        return Insertion::NoRoom;
+    }
+    if take(tables, slot, old, key, new, now) { Insertion::Done } else { Insertion::Raced }
 }
 
 /// The slot with the smallest `order`.

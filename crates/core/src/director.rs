@@ -2,7 +2,7 @@
 use crate::{
     answer,
     clock::Ticks,
-    connection::{self, Found, Name, Slot, Word},
+    connection::{self, Found, Insertion, Name, Slot, Word},
     family::{Family, V4, V6},
     flow::Flow,
     forward, index,
@@ -325,8 +325,9 @@ fn new<F: Family>(
     } else {
         match begin(tables, &flow, service, &name, now) {
             Ok(begun) => begun,
-            Err(None) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
-            Err(Some(verdict)) => return Ok(verdict),
+            Err(Instead::Is(verdict)) => return Ok(verdict),
+            Err(Instead::Refused) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
+            Err(Instead::Anew) => return Err(F::NEW),
         }
     };
     // Read anew: what is kept lies on the stack while others need it.
@@ -343,11 +344,21 @@ fn new<F: Family>(
     Ok(forward::send(packet, &flow, server, event))
 }
 
+/// What becomes of a packet that begins no connection.
+enum Instead {
+    /// This.
+    Is(Verdict),
+    /// The client is told that nobody serves it.
+    Refused,
+    /// It starts over: another CPU may just have begun the same connection.
+    Anew,
+}
+
 /// Schedules a new connection and remembers it: its server's number and record, how many connections
 /// that is, and what is to be counted.
 ///
 /// # Errors
-/// What becomes of the packet instead; `None`: the client is told that nobody serves it.
+/// What becomes of the packet instead.
 #[inline(always)]
 fn begin<'t, F: Family>(
     tables: &'t impl Tables,
@@ -355,8 +366,8 @@ fn begin<'t, F: Family>(
     service: &Service,
     name: &Name<<F::Slot as Slot>::Key>,
     now: Ticks,
-) -> Result<(u32, &'t Server, u64, Event), Option<Verdict>> {
-    let inconsistent = || Some(Verdict::drop(Event::Inconsistent));
+) -> Result<(u32, &'t Server, u64, Event), Instead> {
+    let inconsistent = || Instead::Is(Verdict::drop(Event::Inconsistent));
     let standing = tables.standing(service.number.into()).ok_or_else(inconsistent)?;
     let begins = flow.protocol != Protocol::Tcp || flow.opens();
     let event = if begins { Event::New } else { Event::Stray };
@@ -366,9 +377,9 @@ fn begin<'t, F: Family>(
     } else if standing.overflows(now) {
         scheduler::pick_always(tables, service, &client)
     } else {
-        return Err(Some(Verdict::pass(Event::NoConnection)));
+        return Err(Instead::Is(Verdict::pass(Event::NoConnection)));
     };
-    let number = picked.ok_or(None)?;
+    let number = picked.ok_or(Instead::Refused)?;
     let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
     // A RST ends the connection: there is nothing to remember.
     if flow.flags.has(Flags::RST) {
@@ -376,13 +387,15 @@ fn begin<'t, F: Family>(
     }
     let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
     let word = Word::new(now.after(timeout(service, state)), state, number);
-    if connection::insert::<F>(tables, name, word, now).is_ok() {
-        return Ok((number, server, 1, event));
+    match connection::insert::<F>(tables, name, word, now) {
+        Insertion::Done => return Ok((number, server, 1, event)),
+        Insertion::Raced => return Err(Instead::Anew),
+        Insertion::NoRoom => {}
     }
     tables.count_event(Event::TableFull as u8);
     standing.note_overflow(now.after(timeout(service, State::ESTABLISHED)));
     // The scheduler may send the next packet elsewhere.
-    let number = scheduler::pick_always(tables, service, &client).ok_or(None)?;
+    let number = scheduler::pick_always(tables, service, &client).ok_or(Instead::Refused)?;
     let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
     Ok((number, server, 1, event))
 }

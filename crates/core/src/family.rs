@@ -2,7 +2,7 @@
 use crate::{
     answer::pseudo_header,
     clock::Ticks,
-    connection::{Name, Narrow, Set, Slot, Wide, Word},
+    connection::{Insertion, Name, Narrow, Set, Slot, Wide, Word},
     director::{Stage, Verdict},
     forward::tunnel::Inherited,
     hash::Keys,
@@ -138,14 +138,14 @@ pub trait Family: Copy {
         name: &Name<<Self::Slot as Slot>::Key>,
         word: Word,
         now: Ticks,
-    ) -> bool;
+    ) -> Insertion;
     /// See [`crate::connection::make_room`].
     fn make_room(
         tables: &impl Tables,
         name: &Name<<Self::Slot as Slot>::Key>,
         word: Word,
         now: Ticks,
-    ) -> bool;
+    ) -> Insertion;
     /// What names the connection of this client (address, port as loaded) with a service. Its place
     /// depends on the service by its `virtual_hash`, which the packet alone gives, so
     /// that the CPU can look there while it still searches for the service.
@@ -297,12 +297,12 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn insert(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+    fn insert(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
         tables.insert_narrow(name, word, now)
     }
 
     #[inline(always)]
-    fn make_room(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> bool {
+    fn make_room(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
         tables.make_room_narrow(name, word, now)
     }
 
@@ -456,12 +456,12 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn insert(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+    fn insert(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         tables.insert_wide(name, word, now)
     }
 
     #[inline(always)]
-    fn make_room(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+    fn make_room(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         tables.make_room_wide(name, word, now)
     }
 

@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use crate::{
     clock::Ticks,
-    connection::{self, Name, Narrow, Set, Wide, Word},
+    connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
     family::{V4, V6},
     hash::Keys,
     scheduler::{self, Client, SchedulerFlags},
@@ -48,28 +48,28 @@ pub trait Tables {
         scheduler::pick_by(by, self, service, client)
     }
     /// See [`connection::insert_where_room`], which this calls for IPv4, for the same reason.
-    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool
+    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
         connection::insert_where_room::<V4>(self, name, word, now)
     }
     /// As [`Self::insert_narrow`], for IPv6.
-    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool
+    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
         connection::insert_where_room::<V6>(self, name, word, now)
     }
     /// See [`connection::make_room`], which this calls for IPv4, for the same reason.
-    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool
+    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
         connection::make_room::<V4>(self, name, word, now)
     }
     /// As [`Self::make_room_narrow`], for IPv6.
-    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool
+    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
@@ -407,15 +407,17 @@ pub enum Event {
     NoRoom,
     /// Dropped: a table contradicts itself.
     Inconsistent,
+    /// Dropped: another CPU wrote into the connection's set, and was interrupted meanwhile.
+    Contended,
     /// Beside the way: a half-open connection made room for a new one.
     Displaced,
-    /// Beside the way: a connection was balanced without an entry.
+    /// Beside the way: a packet of a connection without an entry was balanced.
     TableFull,
 }
 
 impl Event {
     /// All events, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Known,
         Self::New,
         Self::Stray,
@@ -436,6 +438,7 @@ impl Event {
         Self::NoRoute,
         Self::NoRoom,
         Self::Inconsistent,
+        Self::Contended,
         Self::Displaced,
         Self::TableFull,
     ];
@@ -463,6 +466,7 @@ impl Event {
             Self::NoRoute => "no-route",
             Self::NoRoom => "no-room",
             Self::Inconsistent => "inconsistent",
+            Self::Contended => "contended",
             Self::Displaced => "displaced",
             Self::TableFull => "table-full",
         }

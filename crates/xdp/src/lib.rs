@@ -82,7 +82,8 @@ fn run(ctx: &XdpContext, stage: Stage) -> u32 {
         Ok(verdict) => verdict,
         Err(next) => {
             go_on(ctx, next);
-            Verdict::drop(Event::Inconsistent)
+            // The kernel ends a chain of some thirty jumps.
+            Verdict::drop(if next == stage { Event::Contended } else { Event::Inconsistent })
         }
     };
     tables.count_event(verdict.event());

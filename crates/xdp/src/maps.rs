@@ -13,7 +13,7 @@ use aya_ebpf::{
 };
 use lvs_core::{
     clock::Ticks,
-    connection::{self, Name, Narrow, Set, Wide, Word},
+    connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
     family::{V4, V6},
     hash::Keys,
     scheduler::{self, Client},
@@ -158,25 +158,37 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool {
-        lvs_insert_narrow(name.key, name.hash, word.0, now.0) != 0
+    fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        Insertion::from_number(lvs_insert_narrow(name.key, name.hash, word.0, now.0))
     }
 
     #[inline(always)]
-    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+    fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         let [a, b, rest] = name.key;
-        lvs_insert_wide(a, b, rest << 32 | u64::from(now.0), name.hash, word.0) != 0
+        Insertion::from_number(lvs_insert_wide(
+            a,
+            b,
+            rest << 32 | u64::from(now.0),
+            name.hash,
+            word.0,
+        ))
     }
 
     #[inline(always)]
-    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> bool {
-        lvs_make_room_narrow(name.key, name.hash, word.0, now.0) != 0
+    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        Insertion::from_number(lvs_make_room_narrow(name.key, name.hash, word.0, now.0))
     }
 
     #[inline(always)]
-    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> bool {
+    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         let [a, b, rest] = name.key;
-        lvs_make_room_wide(a, b, rest << 32 | u64::from(now.0), name.hash, word.0) != 0
+        Insertion::from_number(lvs_make_room_wide(
+            a,
+            b,
+            rest << 32 | u64::from(now.0),
+            name.hash,
+            word.0,
+        ))
     }
 
     #[inline(always)]
@@ -324,7 +336,7 @@ pub extern "C" fn lvs_pick(by: u8, service: u64, high: u64, low: u64) -> u32 {
 #[inline(never)]
 pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
     let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
-    connection::insert_where_room::<V4>(&Kernel::global(), &name, word, now).into()
+    connection::insert_where_room::<V4>(&Kernel::global(), &name, word, now) as u32
 }
 
 /// [`Tables::make_room_narrow`].
@@ -332,7 +344,7 @@ pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) ->
 #[inline(never)]
 pub extern "C" fn lvs_make_room_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
     let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
-    connection::make_room::<V4>(&Kernel::global(), &name, word, now).into()
+    connection::make_room::<V4>(&Kernel::global(), &name, word, now) as u32
 }
 
 /// [`Tables::insert_wide`]; the third word of the key and the time share a word.
@@ -341,7 +353,7 @@ pub extern "C" fn lvs_make_room_narrow(key: u64, hash: u64, word: u64, now: u32)
 pub extern "C" fn lvs_insert_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
     let name = Name { key: [a, b, rest_now >> 32], hash };
     let (word, now) = (Word(word), Ticks(rest_now as u32));
-    connection::insert_where_room::<V6>(&Kernel::global(), &name, word, now).into()
+    connection::insert_where_room::<V6>(&Kernel::global(), &name, word, now) as u32
 }
 
 /// [`Tables::make_room_wide`], likewise.
@@ -350,5 +362,5 @@ pub extern "C" fn lvs_insert_wide(a: u64, b: u64, rest_now: u64, hash: u64, word
 pub extern "C" fn lvs_make_room_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
     let name = Name { key: [a, b, rest_now >> 32], hash };
     let (word, now) = (Word(word), Ticks(rest_now as u32));
-    connection::make_room::<V6>(&Kernel::global(), &name, word, now).into()
+    connection::make_room::<V6>(&Kernel::global(), &name, word, now) as u32
 }

@@ -13,6 +13,7 @@ use lvs_model::plan::{Plan, PlannedService};
 use packets::{ACK, SYN, destination, frame};
 use world::{SMALL, server, service};
 
+mod cores;
 #[expect(dead_code, reason = "half of it is for the host")]
 #[path = "../host/packets.rs"]
 mod packets;

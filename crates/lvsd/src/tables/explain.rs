@@ -73,6 +73,7 @@ fn reason(event: Event) -> &'static str {
         Event::NoRoute => "no way leads back to the client: dropped",
         Event::NoRoom => "no room for an outer header: dropped",
         Event::Inconsistent => "a table contradicts itself: dropped",
+        Event::Contended => "another CPU held the connection's set for too long: dropped",
         Event::Displaced => "a half-open connection made room for it",
         Event::TableFull => "the connection table is full: balanced without an entry",
     }
