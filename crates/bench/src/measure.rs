@@ -1,5 +1,8 @@
 //! Prepares all scenarios, then measures them in turns.
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    iter, thread,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_core::{tables::Event, wire::Protocol};
@@ -43,6 +46,8 @@ struct Case {
     outcome: Outcome,
     located: Option<Located>,
     wrapper: Wrapper,
+    /// Those that run at the same time on other CPUs.
+    others: Vec<Wrapper>,
     /// Verdict on each packet, and its length then.
     result: (u32, usize),
 }
@@ -113,8 +118,17 @@ fn prepare(
     wrapper.configure(frame.clone(), frame.config(client, order, scenario.outer()))?;
     let run = wrapper.run(1)?;
     check::outcome(scenario.subject, number, &frame.bytes, run.verdict, &run.bytes)?;
+    let mut others = Vec::new();
+    for cpu in 1..scenario.cpus {
+        let mut other = Wrapper::new(program, frame.clone(), place.interface)?;
+        let mut config = frame.config(client, order, scenario.outer());
+        // Other flows at the same time.
+        config.next = (u64::from(cpu) << 30) + order.flows / 2;
+        other.configure(frame.clone(), config)?;
+        others.push(other);
+    }
     let outcome = Outcome { scenario, nanos: Vec::new(), without_entry };
-    Ok(Case { outcome, located, wrapper, result: (run.verdict, run.bytes.len()) })
+    Ok(Case { outcome, located, wrapper, others, result: (run.verdict, run.bytes.len()) })
 }
 
 /// The client of flow 0: those of floods lie apart from all others.
@@ -207,7 +221,7 @@ impl Case {
         self.wrapper.run(warm)?;
         let nanos = self.timed(packets)?;
         let counted = table.counted(event) - before;
-        let sent = u64::from(warm) + u64::from(packets);
+        let sent = u64::from(warm) + u64::from(packets) * u64::from(self.outcome.scenario.cpus);
         // A flow without an entry comes at most once in a permutation's round.
         let rounds = sent.div_ceil(flows(traffic)) + 1;
         let missing = self.outcome.without_entry * rounds;
@@ -220,12 +234,23 @@ impl Case {
         Ok(())
     }
 
-    /// Nanoseconds per packet, if the last one came out as the first one did.
+    /// Nanoseconds per packet, of the slowest CPU, if the last packets came out as the first one did.
     fn timed(&self, packets: u32) -> Result<u32> {
-        let run = self.wrapper.run(packets)?;
-        let result = (run.verdict, run.bytes.len());
-        ensure!(result == self.result, "verdict and length became {result:?}");
-        Ok(run.nanos)
+        let runs = thread::scope(|scope| {
+            let others = self.others.iter().map(|other| scope.spawn(|| other.run(packets)));
+            let others: Vec<_> = others.collect();
+            let own = self.wrapper.run(packets);
+            let others = others.into_iter().map(|other| match other.join() {
+                Ok(run) => run,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            iter::once(own).chain(others).collect::<Result<Vec<_>>>()
+        })?;
+        for run in &runs {
+            let result = (run.verdict, run.bytes.len());
+            ensure!(result == self.result, "verdict and length became {result:?}");
+        }
+        Ok(runs.iter().map(|run| run.nanos).max().unwrap_or(0))
     }
 
     /// Opens connections until each takes the place of another.

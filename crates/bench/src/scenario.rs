@@ -16,6 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) version: u8,
     /// What handles the packets.
     pub(crate) subject: Subject,
+    /// On how many CPUs at once; what counts is the slowest.
+    pub(crate) cpus: u32,
     /// What must be reached.
     pub(crate) target: Option<Target>,
 }
@@ -149,6 +151,7 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
                 name: format!("{name}, v{version}"),
                 version,
                 subject,
+                cpus: 1,
                 target: None,
             },
         )
@@ -157,6 +160,7 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
         name: "M, P and a random read, 1 Mi".to_owned(),
         version: 4,
         subject: Subject::Memory,
+        cpus: 1,
         target: None,
     };
     let rows = [memory]
@@ -165,13 +169,14 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
         .chain(replies())
         .chain(many(quick))
         .chain(new())
-        .chain(foreign());
+        .chain(foreign())
+        .chain(on_two_cpus());
     floors.chain(rows.filter(|row| wanted(&row.name))).collect()
 }
 
 fn row(name: String, version: u8, traffic: Traffic, target: Option<Target>) -> Scenario {
     let target = target.map(|target| if version == 6 { target.for_ipv6() } else { target });
-    Scenario { name, version, subject: Subject::Lvs(traffic), target }
+    Scenario { name, version, subject: Subject::Lvs(traffic), cpus: 1, target }
 }
 
 /// Protocols and IP versions.
@@ -238,6 +243,19 @@ fn new() -> impl Iterator<Item = Scenario> {
 
 fn foreign() -> impl Iterator<Item = Scenario> {
     FOREIGN.into_iter().map(|(name, traffic, target)| row(name.to_owned(), 4, traffic, target))
+}
+
+/// Rows of others, on two CPUs at once.
+fn on_two_cpus() -> impl Iterator<Item = Scenario> {
+    let few = one_known(Tunnel, (Tcp, 4), uniform(KI), "1 Ki", None);
+    let many = one_known(Tunnel, (Tcp, 4), uniform(MI), "1 Mi", None);
+    let rows = [few, many].into_iter().chain(new().take(1));
+    rows.map(|row| Scenario {
+        name: format!("{}, on 2 CPUs", row.name),
+        cpus: 2,
+        target: None,
+        ..row
+    })
 }
 
 fn word(protocol: Protocol) -> &'static str {
