@@ -471,16 +471,15 @@ pub fn make_room<F: Family>(
     now: Ticks,
 ) -> Insertion {
     let [first, second] = choices::<F>(tables, name.hash);
-    let number = first.set;
-    let (Some(first), Some(second)) = (F::set(tables, number), F::set(tables, second.set)) else {
+    let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
         return Insertion::NoRoom;
     };
-    if is_contended(first, &name.key, now) || !note_spill(first) {
+    if is_contended(set, &name.key, now) || !note_spill(set) {
         return Insertion::Raced;
     }
     if is_worth_moving(tables) {
-        for slot in &first.slots {
-            let replaced = replace::<F>(tables, number, slot, &name.key, word, now);
+        for slot in &set.slots {
+            let replaced = replace::<F>(tables, first.set, slot, &name.key, word, now);
             if replaced == Insertion::Done {
                 tables.standing(0).inspect(|all| all.crowded.set(0));
             }
@@ -490,9 +489,9 @@ pub fn make_room<F: Family>(
         }
     }
     let in_second = Word(word.0 | Word::SECOND);
-    let mut displaced = displace(tables, first, &name.key, word, now);
+    let mut displaced = displace(tables, set, first.place, &name.key, word, now);
     if displaced == Insertion::NoRoom {
-        displaced = displace(tables, second, &name.key, in_second, now);
+        displaced = displace(tables, other, second.place, &name.key, in_second, now);
     }
     if displaced == Insertion::Done {
         tables.count_event(Event::Displaced as u8);
@@ -614,12 +613,9 @@ fn place<'t, S: Slot>(
     let place = if is_preferred {
         preferred
     } else {
-        soonest(
-            set,
-            |slot, word| {
-                if slot.holds(key) && is_free(word) { 0 } else { word.age_order(now) }
-            },
-        )
+        soonest(set, preferred, |slot, word| {
+            if slot.holds(key) && is_free(word) { 0 } else { word.age_order(now) }
+        })
     };
     let slot = set.slots.get(tables.forget(place, LAST)).ok_or(Insertion::NoRoom)?;
     // Read once more: it has changed, or it is what was seen, or taking it will fail.
@@ -641,17 +637,14 @@ fn place<'t, S: Slot>(
 fn displace<S: Slot>(
     tables: &impl Tables,
     set: &Set<S>,
+    preferred: usize,
     key: &S::Key,
     new: Word,
     now: Ticks,
 ) -> Insertion {
-    let place =
-        soonest(
-            set,
-            |_, word| {
-                if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
-            },
-        );
+    let place = soonest(set, preferred, |_, word| {
+        if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
+    });
     let Some(slot) = set.slots.get(tables.forget(place, LAST)) else { return Insertion::NoRoom };
     let old = Word(slot.word().get());
     if !old.state().is_half_open() {
@@ -660,15 +653,16 @@ fn displace<S: Slot>(
     if take(tables, slot, old, key, new, now) { Insertion::Done } else { Insertion::Raced }
 }
 
-/// The slot with the smallest `order`.
+/// The slot with the smallest `order`; of equals, the preferred one or one that depends on it, so that
+/// in a flood, whose connections all begin in the same tick, not always the newest goes.
 #[inline(always)]
-fn soonest<S: Slot>(set: &Set<S>, order: impl Fn(&S, Word) -> u32) -> usize {
+fn soonest<S: Slot>(set: &Set<S>, preferred: usize, order: impl Fn(&S, Word) -> u32) -> usize {
     let mut least = u64::MAX;
-    for (place, slot) in (0..).zip(&set.slots) {
+    for (place, slot) in set.slots.iter().enumerate() {
         let order = u64::from(order(slot, Word(slot.word().get())));
-        least = least.min(order << 2 | place);
+        least = least.min(order << 2 | (place ^ preferred) as u64);
     }
-    least as usize & LAST
+    (least as usize ^ preferred) & LAST
 }
 
 /// Claims a slot that holds `old` and makes it the new connection's.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 mod atomic;
 mod expiry;
+mod flood;
 mod index;
 mod overflow;
 mod packets;
