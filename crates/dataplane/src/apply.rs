@@ -16,7 +16,7 @@ use lvs_model::{
 use crate::{
     cursor,
     dataplane::Dataplane,
-    draft::{Draft, Stage, StagedService},
+    draft::{Draft, Drafter, StagedService},
     error::Error,
     index::endpoint,
     mirror::{HeldServer, Taken},
@@ -44,9 +44,9 @@ impl Dataplane {
     /// The plan does not fit; then nothing was changed.
     pub fn apply(&mut self, plan: &Plan) -> Result<Applied, Error> {
         let Self { memory, mirror, grace, .. } = self;
-        let mut stage = Stage { memory, mirror, draft: Draft::default(), grace: &**grace };
-        let prepared = stage.prepare(plan);
-        let draft = stage.draft;
+        let mut drafter = Drafter { memory, mirror, draft: Draft::default(), grace: &**grace };
+        let prepared = drafter.prepare(plan);
+        let draft = drafter.draft;
         if let Err(error) = prepared {
             mirror.give(memory, draft.taken.into_iter().rev());
             return Err(error);

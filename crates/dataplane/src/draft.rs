@@ -70,8 +70,8 @@ pub(crate) struct StagedServer {
     pub(crate) reset: bool,
 }
 
-/// The tables before the change.
-pub(crate) struct Stage<'a> {
+/// Prepares a draft: the tables before the change, and what is to be changed.
+pub(crate) struct Drafter<'a> {
     pub(crate) memory: &'a Memory,
     pub(crate) mirror: &'a mut Mirror,
     pub(crate) draft: Draft,
@@ -79,7 +79,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) grace: &'a (dyn Fn() + Send + Sync),
 }
 
-impl Stage<'_> {
+impl Drafter<'_> {
     /// Prepares the change to `plan`.
     pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
         self.check_numbers(plan)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use crate::{
     connections::slots,
     dataplane::Dataplane,
-    draft::{Draft, Stage},
+    draft::{Draft, Drafter},
     error::Error,
     host::now,
 };
@@ -76,9 +76,9 @@ impl Dataplane {
         }
         let Self { memory, mirror, grace, .. } = self;
         let draft = Draft { forgotten, ..Draft::default() };
-        let mut stage = Stage { memory, mirror, draft, grace: &**grace };
-        let prepared = stage.relink();
-        let draft = stage.draft;
+        let mut drafter = Drafter { memory, mirror, draft, grace: &**grace };
+        let prepared = drafter.relink();
+        let draft = drafter.draft;
         if let Err(error) = prepared {
             mirror.give(memory, draft.taken.into_iter().rev());
             return Err(error);
