@@ -480,17 +480,15 @@ pub fn make_room<F: Family>(
     if is_worth_moving(tables) {
         for slot in &set.slots {
             let replaced = replace::<F>(tables, first.set, slot, &name.key, word, now);
-            if replaced == Insertion::Done {
-                tables.standing(0).inspect(|all| all.crowded.set(0));
-            }
             if replaced != Insertion::NoRoom {
+                tables.standing(0).inspect(|all| all.crowded.set(0));
                 return replaced;
             }
         }
     }
-    let in_second = Word(word.0 | Word::SECOND);
     let mut displaced = displace(tables, set, first.place, &name.key, word, now);
     if displaced == Insertion::NoRoom {
+        let in_second = Word(word.0 | Word::SECOND);
         displaced = displace(tables, other, second.place, &name.key, in_second, now);
     }
     if displaced == Insertion::Done {
@@ -516,6 +514,9 @@ fn replace<F: Family>(
     }
     let Some(server) = server_of(tables, old.server()) else { return Insertion::NoRoom };
     let moved = slot.key();
+    if slot.word().get() != old.0 {
+        return Insertion::Raced;
+    }
     let [home, other] = choices::<F>(tables, F::hash(tables, &moved, server.virtual_hash));
     let to = if old.is_second() { home } else { other };
     let Some(room) = F::set(tables, to.set) else { return Insertion::NoRoom };

@@ -51,9 +51,9 @@ fn sums(dataplane: &Dataplane) -> (u64, u64, u64) {
 /// The same SYN on both at once, as when a network card changes its mind about a flow's queue.
 #[test]
 fn a_connection_is_made_once() {
-    const FLOWS: u16 = 20_000;
-    let mut dataplane =
-        Dataplane::load_detached(lvs_dataplane::Capacity { connections: 40_000, ..SMALL }).unwrap();
+    // Few enough that none is forgotten before the end, on the slowest machine.
+    const FLOWS: u16 = 5_000;
+    let mut dataplane = Dataplane::load_detached(SMALL).unwrap();
     dataplane.apply(&plan(&["10.0.1.11:8080", "10.0.1.12:8080", "10.0.1.13:8080"])).unwrap();
     race(&dataplane, FLOWS, |_, round| segment(1024 + round, SYN));
     let mut made = BTreeMap::new();
@@ -75,7 +75,7 @@ fn a_connection_is_made_once() {
 /// Two CPUs with flows of their own, all to the same servers.
 #[test]
 fn counters_are_exact() {
-    const ROUNDS: u16 = 20_000;
+    const ROUNDS: u16 = 5_000;
     let mut dataplane = Dataplane::load_detached(SMALL).unwrap();
     dataplane.apply(&plan(&["10.0.1.11:8080", "10.0.1.12:8080"])).unwrap();
     let flow = |core: u32, round: u16| 10_000 + 1000 * u16::try_from(core).unwrap() + round % 500;
