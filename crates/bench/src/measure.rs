@@ -40,6 +40,8 @@ pub(crate) struct Outcome {
 const CLIENT: u32 = 0x1000_0000;
 /// All addresses from the first client on.
 const ENDLESS: Order = Order { flows: 1 << 32, hot: None };
+/// So many packets, each of another flow, fill any cache.
+const FILLING: u32 = 1 << 20;
 const ONE: Order = Order { flows: 1, hot: None };
 
 struct Case {
@@ -202,7 +204,7 @@ impl Case {
     fn measure(&mut self, tables: &mut Tables, packets: u32) -> Result<()> {
         let Some(located) = self.located else {
             let memory = self.outcome.scenario.subject == Subject::Memory;
-            self.wrapper.run(if memory { 1 << 20 } else { 10_000 })?;
+            self.wrapper.run(if memory { FILLING } else { 10_000 })?;
             self.outcome.nanos.push(self.timed(packets)?);
             return Ok(());
         };
@@ -291,11 +293,9 @@ fn flows(traffic: Traffic) -> u64 {
 
 /// Packets before those that are measured: what a cache can hold, it holds then.
 fn warm_up(traffic: Traffic) -> u32 {
-    /// One of each of so many flows fills any cache.
-    const MOST: u64 = 1 << 20;
     match traffic {
         Traffic::Known(_, order) | Traffic::Reply(_, order) => {
-            u32::try_from(order.flows.clamp(10_000, MOST)).unwrap_or(u32::MAX)
+            u32::try_from(order.flows.clamp(10_000, FILLING.into())).unwrap_or(FILLING)
         }
         Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 10_000,
     }

@@ -1,4 +1,6 @@
 //! What is measured: one row each.
+use std::thread;
+
 use lvs_core::{
     forward::Method::{self, Direct, Nat, Tunnel},
     scheduler::Scheduler::{self, Mh, Rr, Wlc},
@@ -245,12 +247,13 @@ fn foreign() -> impl Iterator<Item = Scenario> {
     FOREIGN.into_iter().map(|(name, traffic, target)| row(name.to_owned(), 4, traffic, target))
 }
 
-/// Rows of others, on two CPUs at once.
+/// Rows of others, on two CPUs at once, where there are two.
 fn on_two_cpus() -> impl Iterator<Item = Scenario> {
+    let has_two = thread::available_parallelism().is_ok_and(|cpus| cpus.get() >= 2);
     let few = one_known(Tunnel, (Tcp, 4), uniform(KI), "1 Ki", None);
     let many = one_known(Tunnel, (Tcp, 4), uniform(MI), "1 Mi", None);
     let rows = [few, many].into_iter().chain(new().take(1));
-    rows.map(|row| Scenario {
+    rows.filter(move |_| has_two).map(|row| Scenario {
         name: format!("{}, on 2 CPUs", row.name),
         cpus: 2,
         target: None,

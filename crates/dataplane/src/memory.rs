@@ -103,10 +103,7 @@ impl Table {
 
     /// The lowest bits of an element's number, as many as keep it in the table's map.
     pub(crate) const fn mask(&self) -> u32 {
-        match self.len {
-            0 | 1 => 0,
-            more => u32::MAX >> (more - 1).leading_zeros(),
-        }
+        self.len.next_power_of_two() - 1
     }
 }
 

@@ -81,7 +81,7 @@ fn a_set_forgets_that_connections_are_elsewhere_only_when_none_is() {
         ask(&tables, client, ACK);
     }
     let [second, sets] = spilled(&tables);
-    assert!(second > 2 && sets > 2, "{second} in their second choice, of {sets} sets");
+    assert!(second > 2 && sets >= second, "{second} in their second choice, of {sets} sets");
     sweep(&mut tables);
     assert_eq!(spilled(&tables)[0], second);
     assert!(spilled(&tables)[1] <= sets);
