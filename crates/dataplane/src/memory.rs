@@ -11,7 +11,7 @@ use lvs_core::{
 use crate::{
     error::Error,
     region::{Plain, Region},
-    sizes::{Meta, RING_LINE, Sizes},
+    sizes::{Meta, Sizes},
 };
 
 /// The tables that the kernel program and this crate share, and three that only this crate knows.
@@ -79,7 +79,7 @@ impl Table {
             Self::of::<Service>("SERVICES", Direct, sizes.service_records),
             Self::of::<Standing>("STANDINGS", Direct, sizes.service_numbers),
             Self::of::<[Candidate; 8]>("CANDIDATES", Direct, sizes.candidate_blocks),
-            Self::of::<[u32; RING_LINE as usize]>("RINGS", Direct, sizes.ring_places / RING_LINE),
+            Self::of::<u32>("RINGS", Direct, sizes.ring_places),
             Self::of::<Shared64>("HANDLES", Direct, sizes.server_numbers),
             Self::of::<Server>("SERVERS", Direct, sizes.server_records),
             Self::of::<Shared64>("LOADS", Direct, sizes.server_numbers),

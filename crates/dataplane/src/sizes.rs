@@ -27,8 +27,6 @@ impl Default for Capacity {
 
 /// Places of a block of candidates.
 pub(crate) const BLOCK: u32 = lvs_core::scheduler::walk::BLOCK;
-/// Places of a ring in one element of its map.
-pub(crate) const RING_LINE: u32 = 16;
 
 /// With two records for each, all that the verifier follows an address for: 512 MB.
 const MOST_SERVERS: u32 = (2 << 20) - 1;
@@ -80,7 +78,7 @@ impl Sizes {
             // Twice: the old and the new one of each during a change.
             service_records: 2 * services + 2,
             candidate_blocks: (4 * servers).div_ceil(BLOCK) + 2 * services,
-            ring_places: u32::try_from(ring_places).unwrap_or(u32::MAX).next_multiple_of(RING_LINE),
+            ring_places: u32::try_from(ring_places).unwrap_or(u32::MAX),
             server_numbers: servers + 1,
             server_records: 2 * servers + 2,
             narrow_sets,

@@ -80,7 +80,7 @@ direct! {
     SERVICES, SERVICES_MASK / service: Service;
     STANDINGS, STANDINGS_MASK / standing: Standing;
     CANDIDATES, CANDIDATES_MASK / candidates: [Candidate; 8];
-    RINGS, RINGS_MASK / ring_line: [u32; 16];
+    RINGS, RINGS_MASK / ring: u32;
     HANDLES, HANDLES_MASK / handle: Shared64;
     SERVERS, SERVERS_MASK / server: Server;
     LOADS, LOADS_MASK / load: Shared64;
@@ -165,13 +165,8 @@ impl Tables for Kernel {
     #[inline(always)]
     fn insert_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         let [a, b, rest] = name.key;
-        Insertion::from_number(lvs_insert_wide(
-            a,
-            b,
-            rest << 32 | u64::from(now.0),
-            name.hash,
-            word.0,
-        ))
+        let rest_now = rest << 32 | u64::from(now.0);
+        Insertion::from_number(lvs_insert_wide(a, b, rest_now, name.hash, word.0))
     }
 
     #[inline(always)]
@@ -182,13 +177,8 @@ impl Tables for Kernel {
     #[inline(always)]
     fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         let [a, b, rest] = name.key;
-        Insertion::from_number(lvs_make_room_wide(
-            a,
-            b,
-            rest << 32 | u64::from(now.0),
-            name.hash,
-            word.0,
-        ))
+        let rest_now = rest << 32 | u64::from(now.0);
+        Insertion::from_number(lvs_make_room_wide(a, b, rest_now, name.hash, word.0))
     }
 
     #[inline(always)]
@@ -208,7 +198,7 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn ring(&self, place: u32) -> Option<u32> {
-        see(ring_line(place / 16)).get((place % 16) as usize).copied()
+        Some(*see(ring(place)))
     }
 
     #[inline(always)]

@@ -9,13 +9,13 @@ use lvs_core::{
     tables::{Event, Tables as _},
     wire::Protocol,
 };
-use lvs_dataplane::{Capacity, Dataplane};
-use lvs_model::plan::{Plan, PlannedService};
+use lvs_dataplane::Dataplane;
+use lvs_model::plan::PlannedService;
 use proptest::prelude::*;
 
 use crate::{
     packets::{ACK, SYN, frame, send},
-    world::{KEYS, SMALL, server, service},
+    world::{counted, server, service, tables_with},
 };
 
 const VIP: &str = "10.0.0.1:80";
@@ -27,12 +27,9 @@ const LATER: u32 = TIMEOUT / 64;
 const CLIENTS: u8 = 30;
 
 fn tables(connections: u32) -> Dataplane {
-    let capacity = Capacity { connections, ..SMALL };
-    let mut tables = Dataplane::in_memory(capacity, 2, KEYS, || {}).unwrap();
     let servers = vec![server("10.0.1.2:80", 1, Method::Direct)];
-    let services = vec![PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Rr) }];
-    tables.apply(&Plan { services }).unwrap();
-    tables
+    let service = PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Rr) };
+    tables_with(connections, vec![service])
 }
 
 fn ask(tables: &Dataplane, now: u32, client: u8, flags: u8) -> Event {
@@ -49,10 +46,6 @@ fn word(tables: &Dataplane) -> Word {
     let live: Vec<_> = words.filter(|word| word.is_connection()).collect();
     assert_eq!(live.len(), 1);
     live[0]
-}
-
-fn counted(tables: &Dataplane, event: Event) -> u64 {
-    tables.counters().events.into_iter().find(|(counted, _)| *counted == event).unwrap().1
 }
 
 /// Nearly all packets only read the table.

@@ -4,12 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use lvs_core::{
     clock::Ticks, forward::Method, scheduler::Scheduler, tables::Event, wire::Protocol,
 };
-use lvs_dataplane::{Capacity, Dataplane};
-use lvs_model::plan::{Plan, PlannedService};
+use lvs_dataplane::Dataplane;
+use lvs_model::plan::PlannedService;
 
 use crate::{
     packets::{ACK, Outcome, SYN, destination, frame, send},
-    world::{KEYS, SMALL, server, service},
+    world::{counted, loads, server, service, tables_with},
 };
 
 const VIP: &str = "10.0.0.1:80";
@@ -42,20 +42,14 @@ fn server_of(outcome: &Outcome) -> IpAddr {
     destination(&outcome.bytes)
 }
 
-fn counted(tables: &Dataplane, event: Event) -> u64 {
-    tables.counters().events.into_iter().find(|(counted, _)| *counted == event).unwrap().1
-}
-
 /// Four million sources, and room for 150,000 connections: no established one is lost or moved, new
 /// ones are accepted, and the counters tell what happened.
 #[test]
 fn established_connections_outlive_a_flood_and_new_ones_are_accepted() {
-    let capacity = Capacity { connections: 150_000, ..SMALL };
-    let mut tables = Dataplane::in_memory(capacity, 2, KEYS, || {}).unwrap();
     let servers = ["10.0.1.2:80", "10.0.1.3:80", "10.0.1.4:80"];
     let servers = servers.map(|at| server(at, 1, Method::Tunnel)).to_vec();
-    let services = vec![PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Wlc) }];
-    tables.apply(&Plan { services }).unwrap();
+    let service = PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Wlc) };
+    let tables = tables_with(150_000, vec![service]);
 
     let servers: Vec<IpAddr> = (0..ESTABLISHED)
         .map(|number| {
@@ -95,9 +89,7 @@ fn established_connections_outlive_a_flood_and_new_ones_are_accepted() {
     let [new, stray, displaced, full] =
         [Event::New, Event::Stray, Event::Displaced, Event::TableFull]
             .map(|event| counted(&tables, event));
-    let loads = tables.counters().servers.into_values().map(|(_, load)| load);
-    let entries: u32 = loads.map(|load| load.active + load.inactive).sum();
-    assert_eq!(new + stray, displaced + full + u64::from(entries));
+    assert_eq!(new + stray, displaced + full + u64::from(loads(&tables)));
     assert!(full * 200 < new, "{full} of {new}");
     println!("{accepted} of {opened} accepted, {displaced} displaced, {full} without an entry");
 }

@@ -2,12 +2,12 @@
 use std::net::SocketAddr;
 
 use lvs_core::{forward::Method, scheduler::Scheduler, tables::Event, wire::Protocol};
-use lvs_dataplane::{Capacity, Dataplane};
+use lvs_dataplane::Dataplane;
 use lvs_model::plan::{Plan, PlannedService};
 
 use crate::{
     packets::{ACK, Outcome, SYN, destination, frame, send},
-    world::{KEYS, SMALL, address, server, service, tables},
+    world::{address, server, service, tables, tables_with},
 };
 
 const VIP: &str = "10.0.0.1:80";
@@ -22,12 +22,10 @@ fn ask(tables: &Dataplane, protocol: Protocol, client: u8, flags: u8) -> Outcome
 
 /// Two sets of four slots that are full of established connections, and three servers.
 fn full(protocol: Protocol, scheduler: Scheduler) -> Dataplane {
-    let small = Capacity { connections: 4, ..SMALL };
-    let mut tables = Dataplane::in_memory(small, 2, KEYS, || {}).unwrap();
     let servers = ["10.0.1.2:80", "10.0.1.3:80", "10.0.1.4:80"];
     let servers = servers.map(|at| server(at, 1, Method::Tunnel)).into();
-    let services = vec![PlannedService { servers, ..service(protocol, VIP, scheduler) }];
-    tables.apply(&Plan { services }).unwrap();
+    let service = PlannedService { servers, ..service(protocol, VIP, scheduler) };
+    let tables = tables_with(4, vec![service]);
     for client in 100..200 {
         ask(&tables, protocol, client, SYN);
         ask(&tables, protocol, client, ACK);

@@ -8,28 +8,24 @@ use lvs_core::{
     tables::{Event, Tables as _},
     wire::Protocol,
 };
-use lvs_dataplane::{Capacity, Dataplane, Filter};
-use lvs_model::plan::{Plan, PlannedService};
+use lvs_dataplane::{Dataplane, Filter};
+use lvs_model::plan::PlannedService;
 use proptest::prelude::*;
 
 use crate::{
     packets::{ACK, SYN, frame, send},
-    world::{KEYS, SMALL, server, service},
+    world::{SMALL, counted, loads, server, service, tables_with},
 };
 
 const VIP: &str = "10.0.0.1:80";
 
 /// 12 narrow sets and 6 wide ones: of 60 clients of each family, many find theirs full.
 fn tables() -> Dataplane {
-    let small = Capacity { connections: 28, ..SMALL };
-    let mut tables = Dataplane::in_memory(small, 2, KEYS, || {}).unwrap();
     let one = |vip: &str, real: &str| PlannedService {
         servers: vec![server(real, 1, Method::Direct)],
         ..service(Protocol::Tcp, vip, Scheduler::Rr)
     };
-    let services = vec![one(VIP, "10.0.1.2:80"), one("[fd00::80]:80", "[fd00::12]:80")];
-    tables.apply(&Plan { services }).unwrap();
-    tables
+    tables_with(28, vec![one(VIP, "10.0.1.2:80"), one("[fd00::80]:80", "[fd00::12]:80")])
 }
 
 /// From client number so and so, those below 60 of IPv4, of IPv6 those from there.
@@ -93,19 +89,12 @@ fn a_set_forgets_that_connections_are_elsewhere_only_when_none_is() {
     assert_eq!(spilled(&tables), [0, 0]);
 }
 
-/// Connections as the servers' loads count them.
-fn counted(tables: &Dataplane) -> usize {
-    let loads = tables.counters().servers.into_values().map(|(_, load)| load);
-    loads.map(|load| (load.active + load.inactive) as usize).sum()
-}
-
 /// As many as the capacity says find room, though each may be in two of the sets only.
 #[test]
 fn a_table_has_room_for_its_capacity() {
-    let mut tables = Dataplane::in_memory(SMALL, 2, KEYS, || {}).unwrap();
     let servers = vec![server("10.0.1.2:80", 1, Method::Direct)];
-    let services = vec![PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Rr) }];
-    tables.apply(&Plan { services }).unwrap();
+    let service = PlannedService { servers, ..service(Protocol::Tcp, VIP, Scheduler::Rr) };
+    let tables = tables_with(SMALL.connections, vec![service]);
     for number in 0..SMALL.connections {
         let [_, b, c, d] = number.to_be_bytes();
         let from = SocketAddr::from(([172, b, c, d], 4000));
@@ -113,11 +102,9 @@ fn a_table_has_room_for_its_capacity() {
             send(&tables.host(), &frame(Protocol::Tcp, from, VIP.parse().unwrap(), flags));
         }
     }
-    let events = tables.counters().events;
-    let of = |wanted| events.iter().find(|(event, _)| *event == wanted).unwrap().1;
-    assert_eq!((of(Event::TableFull), of(Event::Displaced)), (0, 0));
+    assert_eq!([Event::TableFull, Event::Displaced].map(|event| counted(&tables, event)), [0, 0]);
     assert_eq!(tables.count(Filter::default()), u64::from(SMALL.connections));
-    assert_eq!(counted(&tables), SMALL.connections as usize);
+    assert_eq!(loads(&tables), SMALL.connections);
 }
 
 proptest! {
@@ -152,7 +139,7 @@ proptest! {
                 tables.connections(Filter::default()).map(|connection| connection.client).collect();
             let different: HashSet<_> = clients.iter().collect();
             prop_assert_eq!(clients.len(), different.len(), "nobody has two");
-            prop_assert_eq!(clients.len(), counted(&tables), "the loads are those of the slots");
+            prop_assert_eq!(clients.len(), loads(&tables) as usize, "the loads are those of the slots");
         }
     }
 }

@@ -5,13 +5,14 @@ use lvs_core::{
     forward::Method,
     hash::Keys,
     scheduler::{Scheduler, SchedulerFlags},
+    tables::Event,
     wire::Protocol,
 };
 use lvs_dataplane::{Capacity, Dataplane};
 use lvs_model::{
     desired::{OnFailure, ServiceKey, Stray, Timeouts},
     observed::Hop,
-    plan::{Admission, PlannedServer, PlannedService},
+    plan::{Admission, Plan, PlannedServer, PlannedService},
 };
 
 pub(crate) const SMALL: Capacity = Capacity { connections: 10_000, services: 64, servers: 512 };
@@ -27,6 +28,25 @@ pub(crate) const KEYS: Keys = Keys([
 /// Empty tables; no packet is ever under way while they change.
 pub(crate) fn tables() -> Dataplane {
     Dataplane::in_memory(SMALL, 2, KEYS, || {}).unwrap()
+}
+
+/// Tables with room for so many connections, with these services.
+pub(crate) fn tables_with(connections: u32, services: Vec<PlannedService>) -> Dataplane {
+    let capacity = Capacity { connections, ..SMALL };
+    let mut tables = Dataplane::in_memory(capacity, 2, KEYS, || {}).unwrap();
+    tables.apply(&Plan { services }).unwrap();
+    tables
+}
+
+/// How often an event was counted.
+pub(crate) fn counted(tables: &Dataplane, event: Event) -> u64 {
+    tables.counters().events.into_iter().find(|(counted, _)| *counted == event).unwrap().1
+}
+
+/// Connections as the servers' loads count them.
+pub(crate) fn loads(tables: &Dataplane) -> u32 {
+    let loads = tables.counters().servers.into_values().map(|(_, load)| load);
+    loads.map(|load| load.active + load.inactive).sum()
 }
 
 pub(crate) fn address(text: &str) -> SocketAddr {

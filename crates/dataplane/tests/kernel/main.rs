@@ -11,7 +11,7 @@ use lvs_lab::Lab;
 use lvs_model::plan::{Plan, PlannedService};
 
 use packets::{ACK, SYN, destination, frame};
-use world::{SMALL, server, service};
+use world::{SMALL, counted, server, service};
 
 mod cores;
 #[expect(dead_code, reason = "half of it is for the host")]
@@ -40,12 +40,6 @@ fn client(port: u16) -> SocketAddr {
 
 fn segment(port: u16, flags: u8) -> Vec<u8> {
     frame(Protocol::Tcp, client(port), VIRTUAL.parse().unwrap(), flags)
-}
-
-/// How often an event was counted.
-fn counted(dataplane: &Dataplane, event: Event) -> u64 {
-    let events = dataplane.counters().events;
-    events.iter().find(|(known, _)| *known == event).unwrap().1
 }
 
 /// So that what is added later does not meet the verifier's limit unawares: a third of it.
