@@ -7,8 +7,8 @@ use std::{
 
 use lvs_model::{
     desired::{
-        Check, Drain, Method, OnFailure, Protocol, Scheduler, ServerCheck, ServiceKey, Stray,
-        Timeouts,
+        Check, Drain, Entries, Method, OnFailure, Protocol, Scheduler, ServerCheck, ServiceKey,
+        Stray, Timeouts,
     },
     diff::Difference,
     observed::Health,
@@ -129,6 +129,8 @@ pub struct ServiceInfo {
     /// Forwarding method of servers that name none.
     #[serde(with = "lvs_model::words::word")]
     pub forward: Method,
+    /// Which connections have an entry.
+    pub state: Entries,
     /// What becomes of stray TCP packets.
     pub stray: Stray,
     /// What becomes of established TCP connections of a failed server.

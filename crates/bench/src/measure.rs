@@ -7,6 +7,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lvs_core::{tables::Event, wire::Protocol};
 use lvs_dataplane::Filter;
+use lvs_model::desired::Entries;
 
 use crate::{
     check,
@@ -193,6 +194,9 @@ fn connect(
         let frame = Frame::new(service.protocol, client, to, *kind);
         wrapper.configure(frame.clone(), frame.config(CLIENT, order, outer))?;
         wrapper.run(u32::try_from(order.flows)?)?;
+    }
+    if service.state == Entries::Moved {
+        return Ok(0);
     }
     let connections = tables.get(located.table)?.connections(service, located.service);
     ensure!(connections <= order.flows, "{connections} connections of {} flows", order.flows);

@@ -3,9 +3,11 @@ use std::thread;
 
 use lvs_core::{
     forward::Method::{self, Direct, Nat, Tunnel},
-    scheduler::Scheduler::{self, Mh, Rr, Wlc},
+    scheduler::Scheduler::{self, Mh, Rr, Sh, Wlc},
     wire::Protocol::{self, Tcp, Udp},
 };
+
+use lvs_model::desired::Entries::{self, All, Moved};
 
 use crate::frame::Order;
 
@@ -65,6 +67,8 @@ pub(crate) struct Service {
     pub(crate) version: u8,
     /// Number of servers.
     pub(crate) servers: u16,
+    /// Which connections have an entry.
+    pub(crate) state: Entries,
 }
 
 impl Scenario {
@@ -170,6 +174,7 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
         .chain(known())
         .chain(replies())
         .chain(many(quick))
+        .chain(moved())
         .chain(new())
         .chain(foreign())
         .chain(on_two_cpus());
@@ -199,7 +204,7 @@ fn one_known(
     flows: &str,
     target: Option<Target>,
 ) -> Scenario {
-    let service = Service { method, protocol, scheduler: Rr, version, servers: 16 };
+    let service = Service { method, protocol, scheduler: Rr, version, servers: 16, state: All };
     let name = format!("{} {} v{version}, {flows}", method.name(), word(protocol));
     row(name, version, Traffic::Known(service, order), target)
 }
@@ -207,7 +212,8 @@ fn one_known(
 fn replies() -> impl Iterator<Item = Scenario> {
     KINDS.into_iter().flat_map(|(protocol, version)| {
         // One server: whose answer it is, is then known without asking.
-        let service = Service { method: Nat, protocol, scheduler: Rr, version, servers: 1 };
+        let service =
+            Service { method: Nat, protocol, scheduler: Rr, version, servers: 1, state: All };
         FEW.map(|(flows, name)| {
             let name = format!("nat reply {} v{version}, {name}", word(protocol));
             row(name, version, Traffic::Reply(service, uniform(flows)), None)
@@ -230,9 +236,24 @@ fn many(quick: bool) -> impl Iterator<Item = Scenario> {
     all.chain(huge).chain([hot])
 }
 
+/// Services that remember only connections that moved, of which none has.
+fn moved() -> impl Iterator<Item = Scenario> {
+    let flows = FEW.into_iter().chain([(MI, "1 Mi"), (16 * MI, "16 Mi")]);
+    let ways = [(Direct, Mh, None), (Tunnel, Mh, Some(Practical(1.45))), (Tunnel, Sh, None)];
+    ways.into_iter().flat_map(move |(method, scheduler, target)| {
+        flows.clone().map(move |(flows, name)| {
+            let service =
+                Service { method, protocol: Tcp, scheduler, version: 4, servers: 16, state: Moved };
+            let name = format!("moved, {} by {}, v4, {name}", method.name(), scheduler.name());
+            row(name, 4, Traffic::Known(service, uniform(flows)), target)
+        })
+    })
+}
+
 fn new() -> impl Iterator<Item = Scenario> {
     NEW.into_iter().map(|(scheduler, servers, version, full, target)| {
-        let service = Service { method: Tunnel, protocol: Tcp, scheduler, version, servers };
+        let service =
+            Service { method: Tunnel, protocol: Tcp, scheduler, version, servers, state: All };
         let (traffic, full) = if full {
             (Traffic::Flood(service), ", table full")
         } else {

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use lvs_core::tables::Event;
 use lvs_dataplane::{Capacity, Dataplane, Filter};
 use lvs_model::{
-    desired::{Method, OnFailure, SchedulerFlags, ServiceKey, Stray, Timeouts},
+    desired::{Entries, Method, OnFailure, SchedulerFlags, ServiceKey, Stray, Timeouts},
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
 
@@ -55,7 +55,7 @@ impl Tables {
     pub(crate) fn locate(&mut self, traffic: Traffic) -> Result<Located> {
         let (share, service) = match traffic {
             Traffic::Known(service, order) | Traffic::Reply(service, order) => {
-                let own = order.flows >= MANY;
+                let own = order.flows >= MANY && service.state == Entries::All;
                 let share = if own { Share::Own(service, order.flows) } else { Share::Few };
                 (share, Some((service, order.flows)))
             }
@@ -136,7 +136,7 @@ pub(crate) fn port(method: Method) -> u16 {
 }
 
 fn planned(place: &Place, service: Service, number: u8) -> PlannedService {
-    let Service { method, protocol, scheduler, version, servers } = service;
+    let Service { method, protocol, scheduler, version, servers, state } = service;
     // Nothing expires while it is measured.
     let long = Duration::from_hours(24);
     let server = |server| {
@@ -153,7 +153,8 @@ fn planned(place: &Place, service: Service, number: u8) -> PlannedService {
         key: ServiceKey { protocol, address: place::virtual_address(version, number) },
         scheduler,
         scheduler_flags: SchedulerFlags::default(),
-        stray: Stray::Stack,
+        state,
+        stray: Stray::default_of(scheduler),
         on_failure: OnFailure::Keep,
         timeouts: Timeouts { established: long, fin: long, udp: long },
         servers: (0..servers).map(server).collect(),

@@ -17,23 +17,12 @@ use crate::{
     section::{Found, Place, Report, Section, number, string, word, wrong_type},
     settings::{
         ADDRESS, CHECK, CHECK_KEYS, DRAIN, ESTABLISHED, FALL, FIN, FLAGS, FORWARD, HOST, INTERVAL,
-        LATER_CHECKS, LATER_METHODS, LATER_PROTOCOLS, LATER_SCHEDULERS, LATER_STATES, NAME,
-        ON_FAILURE, PATH, PORT, PROTOCOL, RISE, SCHEDULER, SERVER, SERVER_ADDRESS, SERVER_KEYS,
-        SERVICE_KEYS, STATE, STATUS, STRAY, TIMEOUT, TIMEOUTS, TIMEOUTS_KEYS, TYPE, UDP, WEIGHT,
+        LATER_CHECKS, LATER_METHODS, LATER_PROTOCOLS, LATER_SCHEDULERS, NAME, ON_FAILURE, PATH,
+        PORT, PROTOCOL, RISE, SCHEDULER, SERVER, SERVER_ADDRESS, SERVER_KEYS, SERVICE_KEYS, STATE,
+        STATUS, STRAY, TIMEOUT, TIMEOUTS, TIMEOUTS_KEYS, TYPE, UDP, WEIGHT,
     },
     source::Span,
 };
-
-/// `state`: for which connections an entry is kept. One word so far.
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    All,
-}
-
-impl Word for State {
-    const WHAT: &'static str = "state";
-    const TABLE: &'static [(&'static str, Self)] = &[("all", Self::All)];
-}
 
 /// Reads a service. Without a name there is none, but its errors are reported.
 pub(crate) fn read(section: &Section<'_>, report: &mut Report) -> Option<(Service, ServicePlace)> {
@@ -91,7 +80,9 @@ fn read_settings(
     if let Some(forward) = own.keep(Field::Forward, section.word(&FORWARD, LATER_METHODS, report)) {
         service.forward = forward;
     }
-    let _: Found<State> = section.word(&STATE, LATER_STATES, report);
+    if let Some(state) = own.keep(Field::State, section.word(&STATE, &[], report)) {
+        service.state = state;
+    }
     if let Some(stray) = own.keep(Field::Stray, section.word(&STRAY, &[], report)) {
         service.stray = stray;
     }

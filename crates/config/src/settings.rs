@@ -117,7 +117,6 @@ pub(crate) const LATER_PROTOCOLS: &[&str] = &["sctp"];
 pub(crate) const LATER_SCHEDULERS: &[&str] =
     &["lblc", "lblcr", "dh", "sed", "nq", "fo", "ovf", "twos"];
 pub(crate) const LATER_METHODS: &[&str] = &["full-nat"];
-pub(crate) const LATER_STATES: &[&str] = &["moved"];
 pub(crate) const LATER_CHECKS: &[&str] =
     &["https", "udp", "dns", "smtp", "ping", "grpc", "command", "file", "bfd"];
 

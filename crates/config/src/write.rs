@@ -20,8 +20,8 @@ use crate::{
     settings::{
         ADDRESS, CHECK, CONNECTIONS, DAEMON, DRAIN, ESTABLISHED, FALL, FIN, FLAGS, FORMAT, FORWARD,
         HOST, INTERFACES, INTERVAL, Key, LEVEL, LOG, NAME, ON_FAILURE, PATH, PIN_DIR, PORT,
-        PROTOCOL, RISE, SCHEDULER, SERVER, SERVERS, SERVICE, SERVICES, SOCKET, STATUS, STRAY,
-        TIMEOUT, TIMEOUTS, TYPE, UDP, WEIGHT, XDP_MODE,
+        PROTOCOL, RISE, SCHEDULER, SERVER, SERVERS, SERVICE, SERVICES, SOCKET, STATE, STATUS,
+        STRAY, TIMEOUT, TIMEOUTS, TYPE, UDP, WEIGHT, XDP_MODE,
     },
 };
 
@@ -117,6 +117,9 @@ pub(crate) fn write_service(table: &mut dyn TableLike, before: &Service, after: 
     }
     if before.forward != after.forward {
         put(table, &FORWARD, after.forward.word());
+    }
+    if before.state != after.state {
+        put(table, &STATE, after.state.word());
     }
     // The default follows the scheduler, so that the same value may need another text.
     if after.stray != Stray::default_of(after.scheduler) || table.contains_key(STRAY.name) {

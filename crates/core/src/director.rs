@@ -6,9 +6,11 @@ use crate::{
     family::{Family, V4, V6},
     flow::Flow,
     forward, index,
+    moved::{self, Phase},
     packet::{Packet, Truncated},
     related::{self, Ends},
     scheduler::{self, Client},
+    shared::Shared64,
     state::{Direction, State},
     tables::{Admission, Counters, Event, Handle, Server, Service, Tables},
     wire::{
@@ -215,18 +217,38 @@ fn known<F: Family>(
     let virtual_hash = to.virtual_hash_in(tables);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     let now = tables.now();
-    let Some(found) = connection::find::<F>(tables, &name, now) else {
-        return Err(F::NEW);
+    let place = moved::place(tables, service, &client(&flow));
+    let (number, fate) = match place.filter(|place| place.phase() == Phase::Settled) {
+        Some(place) => (place.server(), stay(tables, place.server())),
+        None => match (connection::find::<F>(tables, &name, now), place) {
+            (Some(found), _) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
+            (None, Some(place)) if place.phase() == Phase::Watched => {
+                (place.server(), stay(tables, place.server()))
+            }
+            (None, _) => return Err(F::NEW),
+        },
     };
-    match go_on(tables, &flow, service, &found, now) {
+    match fate {
         Fate::Continues(server) => {
-            count_in(tables, found.word.server(), &flow, 0);
+            count_in(tables, number, &flow, 0);
             Ok(forward::send(packet, &flow, server, Event::Known))
         }
         Fate::IsReset => Ok(answer::reset(packet, &flow, Event::Reset)),
         Fate::StartsAnew => Err(F::NEW),
         Fate::IsLost => Ok(Verdict::drop(Event::Inconsistent)),
     }
+}
+
+/// What becomes of a packet whose connection is this server's and needs no entry.
+#[inline(always)]
+fn stay(tables: &impl Tables, server: u32) -> Fate<'_> {
+    related::server_of(tables, server).map_or(Fate::IsLost, Fate::Continues)
+}
+
+/// Whose connection it is.
+#[inline(always)]
+fn client<F: Family>(flow: &Flow<F>) -> Client {
+    Client { address: F::words(flow.ip.source), port: flow.source_port }
 }
 
 /// Reads the headers from `l3` on.
@@ -291,12 +313,17 @@ fn is_left<F: Family>(flow: &Flow<F>, state: State, admission: Admission) -> boo
         Admission::Kept => state.is_closed() || state.is_half_open(),
         Admission::Reset => true,
     };
-    let stays = match admission {
+    !stays(flow, admission) || flow.opens() && anew
+}
+
+/// Whether a server gets packets of its open connections.
+#[inline(always)]
+fn stays<F: Family>(flow: &Flow<F>, admission: Admission) -> bool {
+    match admission {
         Admission::Open | Admission::Draining => true,
         Admission::Kept => flow.protocol == Protocol::Tcp,
         Admission::Reset => false,
-    };
-    !stays || flow.opens() && anew
+    }
 }
 
 /// A packet of no known connection of a client: schedules a new one and forwards its first packet.
@@ -327,6 +354,7 @@ fn new<F: Family>(
             Ok(begun) => begun,
             Err(Instead::Is(verdict)) => return Ok(verdict),
             Err(Instead::Refused) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
+            Err(Instead::IsReset) => return Ok(answer::reset(packet, &flow, Event::Reset)),
             Err(Instead::Anew) => return Err(F::NEW),
         }
     };
@@ -350,6 +378,8 @@ enum Instead {
     Is(Verdict),
     /// The client is told that nobody serves it.
     Refused,
+    /// The client is told that its connection has ended.
+    IsReset,
     /// It starts over: another CPU may just have begun the same connection.
     Anew,
 }
@@ -369,17 +399,29 @@ fn begin<'t, F: Family>(
 ) -> Result<(u32, &'t Server, u64, Event), Instead> {
     let inconsistent = || Instead::Is(Verdict::drop(Event::Inconsistent));
     let standing = tables.standing(service.number.into()).ok_or_else(inconsistent)?;
-    let begins = flow.protocol != Protocol::Tcp || flow.opens();
-    let event = if begins { Event::New } else { Event::Stray };
-    let client = Client { address: F::words(flow.ip.source), port: flow.source_port };
-    let picked = if begins || service.stray_by_hash != 0 {
-        scheduler::pick(tables, service, &client)
-    } else if standing.overflows(now) {
-        scheduler::pick_always(tables, service, &client)
+    let client = client(flow);
+    let unknown = moved::unknown(tables, service, &client, flow.opens());
+    if unknown.phase() == Phase::Settled {
+        let server = related::server_of(tables, unknown.server()).ok_or_else(inconsistent)?;
+        let event = if flow.opens() { Event::New } else { Event::Known };
+        return Ok((unknown.server(), server, flow.opens().into(), event));
+    }
+    let had = unknown.phase() == Phase::Moves && belongs(tables, flow, unknown.server())?;
+    let (number, event) = if had {
+        (unknown.server(), Event::Known)
     } else {
-        return Err(Instead::Is(Verdict::pass(Event::NoConnection)));
+        let begins = flow.protocol != Protocol::Tcp || flow.opens();
+        let picked = if begins || service.stray_by_hash != 0 {
+            scheduler::pick(tables, service, &client)
+        } else if standing.overflows(now) {
+            scheduler::pick_always(tables, service, &client)
+        } else {
+            return Err(Instead::Is(Verdict::pass(Event::NoConnection)));
+        };
+        let event = if begins { Event::New } else { Event::Stray };
+        (picked.ok_or(Instead::Refused)?, event)
     };
-    let number = picked.ok_or(Instead::Refused)?;
+    let connections = u64::from(!had);
     let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
     // A RST ends the connection: there is nothing to remember.
     if flow.flags.has(Flags::RST) {
@@ -388,16 +430,38 @@ fn begin<'t, F: Family>(
     let state = State::initial(flow.protocol).next(flow.protocol, flow.flags, direction(server));
     let word = Word::new(now.after(timeout(service, state)), state, number);
     match connection::insert::<F>(tables, name, word, now) {
-        Insertion::Done => return Ok((number, server, 1, event)),
+        Insertion::Done => return Ok((number, server, connections, event)),
         Insertion::Raced => return Err(Instead::Anew),
         Insertion::NoRoom => {}
     }
     tables.count_event(Event::TableFull as u8);
     standing.note_overflow(now.after(timeout(service, State::ESTABLISHED)));
-    // The scheduler may send the next packet elsewhere.
-    let number = scheduler::pick_always(tables, service, &client).ok_or(Instead::Refused)?;
+    // The next packet, without an entry, must come to the same answer.
+    let next = moved::unknown(tables, service, &client, false);
+    let number = if next.phase() == Phase::Moves && belongs(tables, flow, next.server())? {
+        next.server()
+    } else {
+        scheduler::pick_always(tables, service, &client).ok_or(Instead::Refused)?
+    };
     let server = related::server_of(tables, number).ok_or_else(inconsistent)?;
-    Ok((number, server, 1, event))
+    Ok((number, server, connections, event))
+}
+
+/// Whether a connection without an entry goes on with its service's server of before.
+///
+/// # Errors
+/// It is reset.
+#[inline(always)]
+fn belongs<F: Family>(tables: &impl Tables, flow: &Flow<F>, server: u32) -> Result<bool, Instead> {
+    let handle = Handle(tables.handle(server).map_or(0, Shared64::get));
+    if handle.record() == 0 {
+        return Ok(false);
+    }
+    let is_reset = handle.admission() == Admission::Reset;
+    if is_reset && flow.protocol == Protocol::Tcp && !flow.opens() {
+        return Err(Instead::IsReset);
+    }
+    Ok(stays(flow, handle.admission()))
 }
 
 /// Sends an answer of a server behind NAT, noted and counted, to its client.

@@ -8,7 +8,9 @@ use crate::{
     family::{Family, Ip},
     forward::{self, Method},
     index::{self, Endpoint},
+    moved,
     packet::{Packet, Truncated},
+    scheduler::Client,
     tables::{Event, Handle, Server, Tables},
     wire::{
         Raw16,
@@ -81,8 +83,15 @@ fn about_answer<'t, F: Family>(
     let service = index::service(tables, &at)?;
     let (client, port) = (embedded.ip.destination, embedded.destination_port);
     let name = F::name(tables, client, port, service.number, service.virtual_hash);
-    let found = connection::find_apart::<F>(tables, &name, tables.now())?;
-    server_of(tables, found.word.server())
+    let found = connection::find_apart::<F>(tables, &name, tables.now());
+    let number = found.map_or_else(
+        || {
+            let client = Client { address: F::words(client), port };
+            moved::unknown(tables, service, &client, false).server()
+        },
+        |found| found.word.server(),
+    );
+    if number == 0 { None } else { server_of(tables, number) }
 }
 
 /// The server behind NAT to which the embedded packet went.

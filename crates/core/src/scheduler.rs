@@ -1,6 +1,7 @@
 //! Schedulers: which real server gets a new connection, in IPVS's exact order.
 //!
-//! Each is a file of its own with a `pick`, and a row in [`Scheduler`]'s table.
+//! Each is a file of its own with a `pick`, and a row in [`Scheduler`]'s table. A hash scheduler's has
+//! `PLACES` and a `place` too.
 pub mod lc;
 pub mod mh;
 pub mod overflow;
@@ -14,7 +15,10 @@ pub mod wrr;
 use crate::tables::{Service, Tables};
 
 macro_rules! schedulers {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal, $pick:path;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident = $number:literal, $word:literal, $pick:path $(, $ring:ident)?;
+    )*) => {
         /// A scheduler.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -31,6 +35,29 @@ macro_rules! schedulers {
                 match self {
                     $(Self::$name => $word,)*
                 }
+            }
+
+            /// Whether the client's address decides, so that every director comes to the same answer.
+            pub const fn is_hash(self) -> bool {
+                Self::places(self as u8) != 0
+            }
+
+            /// Places of the ring of the scheduler with this number; 0: it has none.
+            #[inline(always)]
+            pub const fn places(number: u8) -> u32 {
+                match number {
+                    $($($number => $ring::PLACES as u32,)?)*
+                    _ => 0,
+                }
+            }
+        }
+
+        /// Where a client's connections are in the ring of the scheduler with this number.
+        #[inline(always)]
+        pub fn place(number: u8, flags: SchedulerFlags, client: &Client) -> u32 {
+            match number {
+                $($($number => $ring::place(flags, client),)?)*
+                _ => 0,
             }
         }
 
@@ -60,7 +87,7 @@ pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<
 /// must come to the same answer.
 #[inline(always)]
 pub fn pick_always(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-    let is_hash = [Scheduler::Sh as u8, Scheduler::Mh as u8].contains(&service.scheduler);
+    let is_hash = Scheduler::places(service.scheduler) != 0;
     match tables.pick(if is_hash { service.scheduler } else { 0 }, service, client) {
         0 => None,
         server => Some(server),
@@ -77,16 +104,9 @@ schedulers! {
     /// Weighted least connections.
     Wlc = 4, "wlc", wlc::pick;
     /// Source hash.
-    Sh = 5, "sh", sh::pick;
+    Sh = 5, "sh", sh::pick, sh;
     /// Maglev hash.
-    Mh = 6, "mh", mh::pick;
-}
-
-impl Scheduler {
-    /// Whether the client's address decides, so that every director comes to the same answer.
-    pub const fn is_hash(self) -> bool {
-        matches!(self, Self::Sh | Self::Mh)
-    }
+    Mh = 6, "mh", mh::pick, mh;
 }
 
 /// Scheduler flags, as bits: what `ipvsadm -b` and `scheduler_flags` set.

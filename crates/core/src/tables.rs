@@ -10,6 +10,7 @@ use crate::{
     connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
     family::{V4, V6},
     hash::Keys,
+    moved,
     scheduler::{self, Client, SchedulerFlags},
     shared::{Shared32, Shared64},
     state::State,
@@ -46,6 +47,13 @@ pub trait Tables {
         Self: Sized,
     {
         scheduler::pick_by(by, self, service, client)
+    }
+    /// See [`moved::look`], which this calls, for the same reason.
+    fn unknown(&self, service: &Service, client: &Client, opens: bool) -> u32
+    where
+        Self: Sized,
+    {
+        moved::look(self, service, client, opens)
     }
     /// See [`connection::insert_where_room`], which this calls for IPv4, for the same reason.
     fn insert_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
@@ -182,13 +190,18 @@ pub struct Service {
     pub flags: SchedulerFlags,
     /// Whether a stray TCP packet follows the hash (1) or goes to the stack (0).
     pub stray_by_hash: u8,
-    /// Unused.
-    pub spare: [u8; 3],
+    /// Whether only moved connections have entries (1): see [`crate::moved`].
+    pub moved: u8,
+    /// Number of the hash scheduler that had chosen the servers of connections that may still be
+    /// without an entry; its places follow those of the ring. 0: all have one.
+    pub before: u8,
+    /// Flags of that scheduler.
+    pub before_flags: SchedulerFlags,
     /// First block of eight candidates.
     pub candidates: u32,
     /// Number of candidates.
     pub len: u32,
-    /// First place of the ring of a hash scheduler.
+    /// First [`crate::moved::Place`] of the ring of a hash scheduler.
     pub ring: u32,
     /// Places of the ring.
     pub ring_len: u32,

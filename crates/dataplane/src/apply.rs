@@ -43,8 +43,9 @@ impl Dataplane {
     /// # Errors
     /// The plan does not fit; then nothing was changed.
     pub fn apply(&mut self, plan: &Plan) -> Result<Applied, Error> {
+        let now = self.now();
         let Self { memory, mirror, grace, .. } = self;
-        let mut drafter = Drafter { memory, mirror, draft: Draft::default(), grace: &**grace };
+        let mut drafter = Drafter { memory, mirror, draft: Draft::default(), now, grace: &**grace };
         let prepared = drafter.prepare(plan);
         let draft = drafter.draft;
         if let Err(error) = prepared {

@@ -8,6 +8,7 @@ use lvs_core::{
     clock::Ticks,
     connection::{Narrow, Slot, Wide, Word, load},
     forward::Method,
+    scheduler::Client,
     shared::Shared64,
     state::State,
     tables::Server,
@@ -17,8 +18,8 @@ use lvs_model::desired::ServiceKey;
 
 use crate::{
     dataplane::Dataplane,
-    host::{now, span, until},
-    index::socket,
+    host::{span, until},
+    index::{socket, words},
     memory::Memory,
 };
 
@@ -69,7 +70,7 @@ impl Filter {
 /// A slot as it was read: whose connection it is, and the word to change.
 pub(crate) struct Seen<'a> {
     client: SocketAddr,
-    service: u16,
+    pub(crate) service: u16,
     pub(crate) slot: &'a Shared64,
     pub(crate) word: Word,
 }
@@ -127,6 +128,11 @@ pub(crate) fn read<S: Slot>(slot: &S) -> Option<(S::Key, Word)> {
 }
 
 impl Seen<'_> {
+    /// The client as schedulers see him.
+    pub(crate) fn client(&self) -> Client {
+        Client { address: words(self.client.ip()), port: self.client.port().to_be() }
+    }
+
     /// Frees the slot, unless a packet was first.
     pub(crate) fn end(&self, memory: &Memory) -> bool {
         let ended = self.slot.exchange(self.word.0, self.word.emptied().0).is_ok();
@@ -174,7 +180,7 @@ impl Dataplane {
     }
 
     fn matching(&self, filter: Filter) -> impl Iterator<Item = (Seen<'_>, Connection)> {
-        let now = now();
+        let now = self.now();
         slots(&self.memory).filter_map(move |seen| {
             let connection = seen.connection(&self.memory, now)?;
             filter.fits(&connection).then_some((seen, connection))
@@ -188,7 +194,18 @@ impl Dataplane {
 
     /// Forgets all connections that fit; returns how many. A TCP client's next packet is then one
     /// of no known connection.
+    ///
+    /// Connections without an entry whose service has `state = "moved"` go to their server of before
+    /// no longer, if that is one of the servers that the filter means.
     pub fn flush(&mut self, filter: Filter) -> u64 {
+        if let Filter { client: None, server: Some(server), state: None, .. } = filter {
+            self.leave(|key, number| {
+                let address = self.mirror.servers.get(&number).map(|held| held.address);
+                address == Some(server)
+                    && filter.protocol.is_none_or(|protocol| protocol == key.protocol)
+                    && filter.virtual_address.is_none_or(|address| address == key.address)
+            });
+        }
         let ended = self.matching(filter).filter(|(seen, _)| seen.end(&self.memory));
         ended.fold(0, |count, _| count + 1)
     }

@@ -2,6 +2,7 @@
 use std::{fmt, os::fd::BorrowedFd, path::PathBuf, sync::Arc};
 
 use lvs_core::{
+    clock::Ticks,
     hash::Keys,
     tables::{Server, Service},
 };
@@ -10,10 +11,11 @@ use lvs_model::desired::ServiceKey;
 use crate::{
     attach::{Attached, Mode, Warning, attach_all, indices},
     error::Error,
-    host::Host,
+    host::{Host, now},
     kernel::{Footprint, Kernel, OBJECT, Pinned, look_at},
     memory::{Anonymous, Memory, Table},
     mirror::Mirror,
+    moved::Moves,
     pins::Pins,
     sizes::{Capacity, Meta, Sizes},
     spill::Spill,
@@ -51,6 +53,9 @@ pub struct Dataplane {
     pub(crate) memory: Arc<Memory>,
     pub(crate) mirror: Mirror,
     pub(crate) spill: Spill,
+    pub(crate) moves: Moves,
+    /// The time, where it stands still.
+    pub(crate) clock: Option<Ticks>,
     /// Sweeps so far.
     pub(crate) sweeps: u32,
     /// Waits until no packet sees what was replaced before the call.
@@ -167,8 +172,8 @@ impl Dataplane {
         kernel: Option<Kernel>,
         pins: Option<Pins>,
     ) -> Self {
-        let (spill, sweeps) = (Spill::default(), 0);
-        Self { memory, mirror, spill, sweeps, grace, kernel, pins }
+        let (spill, moves, sweeps) = (Spill::default(), Moves::default(), 0);
+        Self { memory, mirror, spill, moves, clock: None, sweeps, grace, kernel, pins }
     }
 
     /// Detaches the program everywhere and removes all pins: nothing is balanced any more.
@@ -207,7 +212,17 @@ impl Dataplane {
 
     /// The tables as `lvs_core::director::process` takes them.
     pub fn host(&self) -> Host<'_> {
-        Host::new(&self.memory)
+        let host = Host::new(&self.memory);
+        self.clock.map_or(host, |now| host.at(now))
+    }
+
+    /// Has changes, sweeps and [`Self::host`] see this time from now on: for tests.
+    pub fn stop_clock(&mut self, at: Ticks) {
+        self.clock = Some(at);
+    }
+
+    pub(crate) fn now(&self) -> Ticks {
+        self.clock.unwrap_or_else(now)
     }
 
     /// The same tables for another thread.

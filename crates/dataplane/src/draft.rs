@@ -5,6 +5,7 @@ use std::{
 };
 
 use lvs_core::{
+    clock::Ticks,
     forward::Method,
     related::SHARED,
     scheduler::Scheduler,
@@ -13,7 +14,7 @@ use lvs_core::{
     wire::Protocol,
 };
 use lvs_model::{
-    desired::ServiceKey,
+    desired::{Entries, ServiceKey},
     plan::{self, Plan, PlannedService},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     index::endpoint,
     memory::Memory,
     mirror::{HeldService, Mirror, Taken, take},
+    moved::{self, Change, Hashing, Places},
     records::{self, RingMember},
     sizes::BLOCK,
 };
@@ -75,6 +77,7 @@ pub(crate) struct Drafter<'a> {
     pub(crate) memory: &'a Memory,
     pub(crate) mirror: &'a mut Mirror,
     pub(crate) draft: Draft,
+    pub(crate) now: Ticks,
     /// Waits until no packet sees what was replaced before the call.
     pub(crate) grace: &'a (dyn Fn() + Send + Sync),
 }
@@ -137,6 +140,7 @@ impl Drafter<'_> {
         let live = held.record != 0;
         let old = live.then(|| self.memory.services.read(held.record)).flatten();
         let old_list = old.map(|old| self.memory.candidates_of(&old)).unwrap_or_default();
+        let old_places = old.map(|old| Places::read(self.memory, &old));
         let old_ring = self.ring_of(planned.scheduler, &old_list);
         self.servers(planned, &mut held)?;
         let open = |s: &&plan::PlannedServer| s.admission == plan::Admission::Open;
@@ -147,9 +151,20 @@ impl Drafter<'_> {
         let mut value = records::service(self.memory.keys, planned, held.number, &list);
         let same_scheduler = old.is_some_and(|old| old.scheduler == value.scheduler);
         self.list(&mut value, old.as_ref().filter(|_| old_list == list), &list, old.as_ref())?;
-        let ring = self.ring_of(planned.scheduler, &list);
-        let ring_kept = old.as_ref().filter(|_| same_scheduler && old_ring == ring);
-        self.ring(&mut value, ring_kept, &ring, planned.scheduler, old.as_ref())?;
+        let members = self.ring_of(planned.scheduler, &list);
+        let places = old_places.as_ref();
+        let places = Places::after(Change {
+            old: places,
+            hashing: Hashing::of(value.scheduler, value.flags),
+            moved: planned.state == Entries::Moved,
+            servers: match places.filter(|_| same_scheduler && old_ring == members) {
+                Some(places) => places.servers(),
+                None => records::ring(planned.scheduler, &members),
+            },
+            is_open: &|server| list.iter().any(|c| c.server == server && c.weight > 0),
+            until: self.now.after(records::longest(&value)),
+        });
+        self.ring(&mut value, &places, old.as_ref().zip(old_places.as_ref()))?;
         value.record = held.record;
         let changed = old != Some(value);
         if changed {
@@ -276,31 +291,53 @@ impl Drafter<'_> {
         Ok(())
     }
 
+    /// Puts places into the table of rings, unless they are there already.
     fn ring(
         &mut self,
         value: &mut Service,
-        kept: Option<&Service>,
-        members: &[RingMember],
-        scheduler: Scheduler,
-        old: Option<&Service>,
+        places: &Places,
+        old: Option<(&Service, &Places)>,
     ) -> Result<(), Error> {
-        if let Some(kept) = kept {
-            (value.ring, value.ring_len) = (kept.ring, kept.ring_len);
+        places.describe(value);
+        if let Some((old, _)) = old.filter(|(_, old_places)| *old_places == places) {
+            value.ring = old.ring;
             return Ok(());
         }
-        let ring = records::ring(scheduler, members);
-        let len = u32::try_from(ring.len()).unwrap_or(u32::MAX);
+        let words = places.words();
+        let len = u32::try_from(words.len()).unwrap_or(u32::MAX);
         let capacity = self.memory.sizes.ring_places;
         let free = &mut self.mirror.free.rings;
         let first = take(free, len, capacity, ("rings of hash schedulers", "services"))?;
         self.draft.taken.push(Taken::Ring(first, len));
-        for (place, server) in (first..).zip(ring) {
-            self.memory.rings.write(place, server);
+        for (place, word) in (first..).zip(words) {
+            self.memory.rings.write(place, word);
         }
-        (value.ring, value.ring_len) = (first, len);
-        if let Some(old) = old {
-            self.draft.stale.push(Taken::Ring(old.ring, old.ring_len));
+        value.ring = first;
+        if let Some((old, _)) = old {
+            self.draft.stale.push(Taken::Ring(old.ring, moved::len(old)));
         }
+        Ok(())
+    }
+
+    /// Prepares other places of a service's ring, and nothing else.
+    pub(crate) fn turn(&mut self, key: &ServiceKey, places: &Places) -> Result<(), Error> {
+        let Some(mut held) = self.mirror.services.get(key).cloned() else { return Ok(()) };
+        let Some(old) = self.memory.services.read(held.record) else { return Ok(()) };
+        let known = |scheduler: &&Scheduler| **scheduler as u8 == old.scheduler;
+        let Some(&scheduler) = Scheduler::ALL.iter().find(known) else { return Ok(()) };
+        let (mut value, old_places) = (old, Places::read(self.memory, &old));
+        self.ring(&mut value, places, Some((&old, &old_places)))?;
+        self.service_record(&mut held, value)?;
+        let list = self.memory.candidates_of(&old);
+        self.draft.services.push(StagedService {
+            held,
+            key: *key,
+            live: true,
+            old_list: Some(list.clone()),
+            list,
+            scheduler,
+            changed: true,
+        });
         Ok(())
     }
 
@@ -365,7 +402,7 @@ impl Drafter<'_> {
             if let Some(old) = self.memory.services.read(held.record) {
                 let blocks = old.len.div_ceil(BLOCK);
                 self.draft.stale.push(Taken::Candidates(old.candidates, blocks));
-                self.draft.stale.push(Taken::Ring(old.ring, old.ring_len));
+                self.draft.stale.push(Taken::Ring(old.ring, moved::len(&old)));
             }
         }
     }

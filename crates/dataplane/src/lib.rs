@@ -21,6 +21,7 @@ mod index;
 mod kernel;
 mod memory;
 mod mirror;
+mod moved;
 mod pins;
 mod ranges;
 mod records;

@@ -6,7 +6,7 @@ use lvs_core::{
     family::{V4, V6},
     forward::{Method, tunnel::outer_sum},
     hash::Keys,
-    scheduler::{Scheduler, mh, sh},
+    scheduler::{Scheduler, SchedulerFlags, mh, sh},
     state::{State, TCP_TIMEOUTS, UDP_TIMEOUTS},
     tables::{Admission, Candidate, Server, Service},
     wire::{Protocol, ethernet::macs},
@@ -84,7 +84,9 @@ pub(crate) fn service(
             Stray::Hash => u8::from(planned.scheduler.is_hash()),
             Stray::Stack => 0,
         },
-        spare: [0; 3],
+        moved: 0,
+        before: 0,
+        before_flags: SchedulerFlags(0),
         candidates: 0,
         len: u32::try_from(list.len()).unwrap_or(u32::MAX),
         ring: 0,
@@ -95,6 +97,11 @@ pub(crate) fn service(
         virtual_hash: virtual_hash(keys, &planned.key),
         timeouts: timeouts(planned.key.protocol, &planned.timeouts),
     }
+}
+
+/// The ticks after which a connection is over that sends nothing, whatever it was doing.
+pub(crate) fn longest(service: &Service) -> u32 {
+    service.timeouts.into_iter().max().unwrap_or(0)
 }
 
 fn virtual_hash(keys: Keys, key: &ServiceKey) -> u64 {
@@ -134,7 +141,7 @@ pub(crate) fn ring(scheduler: Scheduler, list: &[RingMember]) -> Vec<u32> {
     }
     match scheduler {
         Scheduler::Sh => {
-            let mut buckets = vec![0; sh::BUCKETS];
+            let mut buckets = vec![0; sh::PLACES];
             let servers: Vec<_> = list.iter().map(|m| (m.number, m.weight)).collect();
             sh::fill(&mut buckets, &servers);
             buckets

@@ -6,10 +6,9 @@ use crate::{
     dataplane::Dataplane,
     draft::{Draft, Drafter},
     error::Error,
-    host::now,
 };
 
-/// So many sweeps make one pass of [`crate::spill`], which reads the table too.
+/// So many sweeps make one pass of [`crate::spill`] and [`crate::moved`], which read the table too.
 const SWEEPS_PER_PASS: u32 = 8;
 
 /// What a sweep found.
@@ -28,10 +27,11 @@ impl Dataplane {
     /// left. To be called about once a second; nothing that packets meet depends on it.
     ///
     /// # Errors
-    /// No room to relink servers that share an address; the next sweep tries again.
+    /// No room for what changes of rings or servers that share an address need; the next sweep tries
+    /// again.
     pub fn sweep(&mut self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
-        let now = now();
+        let now = self.now();
         let mut held = HashSet::new();
         let waiting = self.mirror.servers.values().any(|server| !server.planned);
         for seen in slots(&self.memory) {
@@ -47,8 +47,10 @@ impl Dataplane {
         self.sweeps = self.sweeps.wrapping_add(1);
         if self.sweeps.is_multiple_of(SWEEPS_PER_PASS) {
             self.spill.pass(&self.memory);
+            self.settle()?;
         }
         if waiting {
+            held.extend(self.held_by_rings());
             let forgotten = self.over(&held);
             swept.servers = forgotten.len();
             self.forget(forgotten)?;
@@ -74,9 +76,10 @@ impl Dataplane {
         if forgotten.is_empty() {
             return Ok(());
         }
+        let now = self.now();
         let Self { memory, mirror, grace, .. } = self;
         let draft = Draft { forgotten, ..Draft::default() };
-        let mut drafter = Drafter { memory, mirror, draft, grace: &**grace };
+        let mut drafter = Drafter { memory, mirror, draft, now, grace: &**grace };
         let prepared = drafter.relink();
         let draft = drafter.draft;
         if let Err(error) = prepared {

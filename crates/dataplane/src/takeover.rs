@@ -16,6 +16,7 @@ use crate::{
     index::{endpoint, socket},
     memory::Memory,
     mirror::{HeldServer, HeldService, Mirror},
+    moved,
     sizes::BLOCK,
     sys,
 };
@@ -43,7 +44,7 @@ fn services(memory: &Memory, mirror: &mut Mirror) -> BTreeMap<u16, ServiceKey> {
         free.service_numbers.take_at(number, 1);
         free.service_records.take_at(record, 1);
         free.candidates.take_at(service.candidates, service.len.div_ceil(BLOCK));
-        free.rings.take_at(service.ring, service.ring_len);
+        free.rings.take_at(service.ring, moved::len(&service));
         let held =
             HeldService { number: service.number, record, servers: BTreeMap::new(), plan: None };
         mirror.services.insert(key, held);

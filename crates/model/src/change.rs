@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     desired::{
-        Check, Desired, Drain, Method, OnFailure, Scheduler, SchedulerFlags, Server, ServerCheck,
-        Service, ServiceKey, Stray,
+        Check, Desired, Drain, Entries, Method, OnFailure, Scheduler, SchedulerFlags, Server,
+        ServerCheck, Service, ServiceKey, Stray,
     },
     nearest::nearest,
     validate::Rule,
@@ -88,6 +88,9 @@ pub struct ServiceEdit {
     /// Forwarding method.
     #[serde(with = "crate::words::word_option", skip_serializing_if = "Option::is_none")]
     pub forward: Option<Method>,
+    /// Which connections have an entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Entries>,
     /// What becomes of stray packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stray: Option<Stray>,
@@ -375,6 +378,7 @@ impl ServiceEdit {
                 .map_err(|flag| ChangeError::Flag { service: service.name.clone(), flag })?;
         }
         set(&mut service.forward, self.forward);
+        set(&mut service.state, self.state);
         set(&mut service.stray, self.stray);
         set(&mut service.on_failure, self.on_failure);
         set(&mut service.timeouts.established, self.timeouts.established);

@@ -44,6 +44,8 @@ pub struct Service {
     pub scheduler_flags: SchedulerFlags,
     /// Forwarding method of servers that name none.
     pub forward: Method,
+    /// Which connections have an entry in the table.
+    pub state: Entries,
     /// What becomes of a TCP packet of no known connection and no SYN.
     pub stray: Stray,
     /// What becomes of established TCP connections when their server fails or is removed.
@@ -94,6 +96,15 @@ pub enum ServerCheck {
 pub struct Drain {
     /// When connections that are still open are ended, as seconds of the Unix clock; `None`: never.
     pub deadline: Option<u64>,
+}
+
+/// Which connections have an entry in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// Every one, as with IPVS.
+    All,
+    /// Of a service whose scheduler hashes: those that a change of its servers would move.
+    Moved,
 }
 
 /// What becomes of a TCP packet that belongs to no known connection and is not a SYN.
@@ -237,6 +248,7 @@ impl Service {
             scheduler: Scheduler::Wlc,
             scheduler_flags: SchedulerFlags::default(),
             forward: Method::Direct,
+            state: Entries::All,
             stray: Stray::default_of(Scheduler::Wlc),
             on_failure: OnFailure::Keep,
             timeouts: Timeouts::default(),

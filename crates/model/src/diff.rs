@@ -182,7 +182,7 @@ fn diff_server(service: &str, before: &Server, after: &Server, found: &mut Vec<D
 }
 
 /// Every setting of a service but its name and servers, as text.
-fn settings(service: &Service) -> [(Field, String); 11] {
+fn settings(service: &Service) -> [(Field, String); 12] {
     let flags = flag_words(service.scheduler, service.scheduler_flags);
     let flags: Vec<_> = flags.into_iter().map(Word::word).collect();
     [
@@ -191,6 +191,7 @@ fn settings(service: &Service) -> [(Field, String); 11] {
         (Field::Scheduler, service.scheduler.word().to_owned()),
         (Field::SchedulerFlags, if flags.is_empty() { "none".into() } else { flags.join(",") }),
         (Field::Forward, service.forward.word().to_owned()),
+        (Field::State, service.state.word().to_owned()),
         (Field::Stray, service.stray.word().to_owned()),
         (Field::OnFailure, service.on_failure.word().to_owned()),
         (Field::TimeoutEstablished, format_duration(service.timeouts.established)),

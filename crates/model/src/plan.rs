@@ -6,8 +6,8 @@ use std::{
 
 use crate::{
     desired::{
-        Check, Desired, Method, OnFailure, Scheduler, SchedulerFlags, Server, Service, ServiceKey,
-        Stray, Timeouts,
+        Check, Desired, Entries, Method, OnFailure, Scheduler, SchedulerFlags, Server, Service,
+        ServiceKey, Stray, Timeouts,
     },
     observed::{Health, Hop, Observed, Target},
 };
@@ -28,6 +28,8 @@ pub struct PlannedService {
     pub scheduler: Scheduler,
     /// Its flags.
     pub scheduler_flags: SchedulerFlags,
+    /// Which connections have an entry.
+    pub state: Entries,
     /// What becomes of stray TCP packets.
     pub stray: Stray,
     /// What becomes of established connections of a removed or failed server.
@@ -97,6 +99,7 @@ fn plan_service(service: &Service, observed: &Observed) -> PlannedService {
         key: service.key,
         scheduler: service.scheduler,
         scheduler_flags: service.scheduler_flags,
+        state: service.state,
         stray: service.stray,
         on_failure: service.on_failure,
         timeouts: service.timeouts,

@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     desired::{
-        Check, Desired, MAX_WEIGHT, Method, Probe, Scheduler, Server, ServerCheck, Service, Stray,
-        Timeouts,
+        Check, Desired, Entries, MAX_WEIGHT, Method, Probe, Scheduler, Server, ServerCheck,
+        Service, Stray, Timeouts,
     },
     duration::format_duration,
     words::{Word, known_flags},
@@ -45,6 +45,7 @@ pub enum Field {
     Scheduler,
     SchedulerFlags,
     Forward,
+    State,
     Stray,
     OnFailure,
     TimeoutEstablished,
@@ -73,6 +74,7 @@ impl Word for Field {
         ("scheduler", Self::Scheduler),
         ("scheduler_flags", Self::SchedulerFlags),
         ("forward", Self::Forward),
+        ("state", Self::State),
         ("stray", Self::Stray),
         ("on_failure", Self::OnFailure),
         ("timeouts.established", Self::TimeoutEstablished),
@@ -161,6 +163,15 @@ pub enum Rule {
     /// `local` as a configured method.
     #[error("`local` cannot be chosen")]
     LocalMethod,
+    /// `state = "moved"` without a hash scheduler.
+    #[error("`state = \"moved\"` needs a hash scheduler, and {} is none", .0.word())]
+    StateScheduler(Scheduler),
+    /// `state = "moved"` with `stray = "stack"`.
+    #[error("`state = \"moved\"` cannot tell strays from known connections")]
+    StateStray,
+    /// NAT in a service with `state = "moved"`.
+    #[error("`state = \"moved\"` does not go with NAT, whose answers need an entry to be known by")]
+    StateNat,
     /// `stray = "hash"` without a hash scheduler.
     #[error("`stray = \"hash\"` needs a hash scheduler, and {} is none", .0.word())]
     StrayHash(Scheduler),
@@ -218,6 +229,11 @@ impl Rule {
             Self::LocalMethod => "leave it out: a server whose address is the director's own is \
                                   recognised by itself"
                 .into(),
+            Self::StateScheduler(_) => "write `state = \"all\"`, or the scheduler sh or mh".into(),
+            Self::StateStray => "write `state = \"all\"`, or `stray = \"hash\"`".into(),
+            Self::StateNat => {
+                "write `state = \"all\"` for the service, or `direct` or `tunnel` here".into()
+            }
             Self::StrayHash(_) => "write `stray = \"stack\"`, or the scheduler sh or mh".into(),
             Self::Flags(scheduler) => match known_flags(*scheduler).0 {
                 0 => "leave the flags out: only sh and mh have some".into(),
@@ -311,7 +327,16 @@ impl Service {
         if self.forward == Method::Local {
             found.push((Field::Forward, Rule::LocalMethod));
         }
-        if self.stray == Stray::Hash && Stray::default_of(self.scheduler) != Stray::Hash {
+        let hashes = Stray::default_of(self.scheduler) == Stray::Hash;
+        if self.state == Entries::Moved && !hashes {
+            found.push((Field::State, Rule::StateScheduler(self.scheduler)));
+        } else if self.state == Entries::Moved && self.stray == Stray::Stack {
+            found.push((Field::Stray, Rule::StateStray));
+        }
+        if self.state == Entries::Moved && self.forward == Method::Nat {
+            found.push((Field::Forward, Rule::StateNat));
+        }
+        if self.stray == Stray::Hash && !hashes {
             found.push((Field::Stray, Rule::StrayHash(self.scheduler)));
         }
         let Timeouts { established, fin, udp } = self.timeouts;
@@ -343,6 +368,9 @@ impl Service {
         }
         if server.weight > MAX_WEIGHT {
             found.push((Field::Weight, Rule::Weight(server.weight)));
+        }
+        if server.forward == Some(Method::Nat) && self.state == Entries::Moved {
+            found.push((Field::Forward, Rule::StateNat));
         }
         if server.forward == Some(Method::Local) {
             found.push((Field::Forward, Rule::LocalMethod));

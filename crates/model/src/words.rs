@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::{
-    desired::{CheckKind, Method, OnFailure, Protocol, Scheduler, SchedulerFlags, Stray},
+    desired::{CheckKind, Entries, Method, OnFailure, Protocol, Scheduler, SchedulerFlags, Stray},
     duration,
     nearest::nearest,
 };
@@ -83,6 +83,11 @@ impl Word for Method {
         ("nat", Self::Nat),
         ("local", Self::Local),
     ];
+}
+
+impl Word for Entries {
+    const WHAT: &'static str = "state";
+    const TABLE: &'static [(&'static str, Self)] = &[("all", Self::All), ("moved", Self::Moved)];
 }
 
 impl Word for Stray {
@@ -225,6 +230,7 @@ macro_rules! serde_as_word {
 }
 
 serde_as_word!(
+    Entries,
     Stray,
     OnFailure,
     CheckKind,

@@ -16,6 +16,7 @@ use lvs_core::{
     connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
     family::{V4, V6},
     hash::Keys,
+    moved,
     scheduler::{self, Client},
     shared::Shared64,
     tables::{Candidate, Counters, Events, IndexLine, Route, Server, Service, Standing, Tables},
@@ -155,6 +156,13 @@ impl Tables for Kernel {
         let [a, b, c, d] = client.address;
         let service = u64::from(service.record) << 16 | u64::from(client.port);
         lvs_pick(by, service, join(a, b), join(c, d))
+    }
+
+    #[inline(always)]
+    fn unknown(&self, service: &Service, client: &Client, opens: bool) -> u32 {
+        let [a, b, c, d] = client.address;
+        let service = u64::from(service.record) << 16 | u64::from(client.port);
+        lvs_unknown(opens.into(), service, join(a, b), join(c, d))
     }
 
     #[inline(always)]
@@ -312,13 +320,28 @@ fn join(high: u32, low: u32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn lvs_pick(by: u8, service: u64, high: u64, low: u64) -> u32 {
-    let address = [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32];
-    let client = Client { address, port: service as u16 };
-    let tables = Kernel::global();
+    let (tables, client) = (Kernel::global(), client(service, high, low));
     match tables.service((service >> 16) as u32) {
         Some(service) => scheduler::pick_by(by, &tables, service, &client),
         None => 0,
     }
+}
+
+/// [`Tables::unknown`], whose arguments are as those of [`lvs_pick`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_unknown(opens: u8, service: u64, high: u64, low: u64) -> u32 {
+    let (tables, client) = (Kernel::global(), client(service, high, low));
+    match tables.service((service >> 16) as u32) {
+        Some(service) => moved::look(&tables, service, &client, opens != 0),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn client(service_port: u64, high: u64, low: u64) -> Client {
+    let address = [(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32];
+    Client { address, port: service_port as u16 }
 }
 
 /// [`Tables::insert_narrow`].

@@ -15,9 +15,19 @@ const SECOND_KEY: u64 = 2_654_446_892;
 /// Picks.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-    let port = if service.flags.has(SchedulerFlags::PORT) { client.port } else { 0 };
-    let value = value(client.address, port);
+    let value = value_of(service.flags, client);
     ring::pick(tables, service, |offset| hsiphash(value.wrapping_add(offset), FIRST_KEY))
+}
+
+/// The place of a client's connections.
+#[inline(always)]
+pub fn place(flags: SchedulerFlags, client: &Client) -> u32 {
+    hsiphash(value_of(flags, client), FIRST_KEY) % PLACES as u32
+}
+
+#[inline(always)]
+fn value_of(flags: SchedulerFlags, client: &Client) -> u32 {
+    value(client.address, if flags.has(SchedulerFlags::PORT) { client.port } else { 0 })
 }
 
 #[inline(always)]

@@ -2,6 +2,7 @@
 use core::ops::ControlFlow;
 
 use crate::{
+    moved::Place,
     scheduler::SchedulerFlags,
     tables::{Handle, Service, Tables},
 };
@@ -13,7 +14,8 @@ use crate::{
 pub fn pick(tables: &impl Tables, service: &Service, hash: impl Fn(u32) -> u32) -> Option<u32> {
     let len = service.ring_len;
     let first = hash(0).checked_rem(len)?;
-    let server = tables.ring(service.ring + first).filter(|&server| server != 0)?;
+    let at = |place| tables.ring(service.ring + place).map(|place| Place(place).server());
+    let server = at(first).filter(|&server| server != 0)?;
     if is_available(tables, server) {
         return Some(server);
     }
@@ -25,7 +27,7 @@ pub fn pick(tables: &impl Tables, service: &Service, hash: impl Fn(u32) -> u32) 
     tables.each(len, move |offset| {
         let place =
             (offset + first).checked_rem(len).map(&hash).and_then(|hash| hash.checked_rem(len));
-        match place.and_then(|place| tables.ring(service.ring + place)) {
+        match place.and_then(at) {
             Some(server) if server != 0 && !is_available(tables, server) => {
                 ControlFlow::Continue(())
             }

@@ -6,16 +6,22 @@ use crate::{
 };
 
 /// Buckets.
-pub const BUCKETS: usize = 256;
+pub const PLACES: usize = 256;
 
 /// Picks.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, client: &Client) -> Option<u32> {
-    let port = if service.flags.has(SchedulerFlags::PORT) { u16::from_be(client.port) } else { 0 };
+    let first = place(service.flags, client);
+    ring::pick(tables, service, |offset| first.wrapping_add(offset))
+}
+
+/// The bucket of a client's connections.
+#[inline(always)]
+pub fn place(flags: SchedulerFlags, client: &Client) -> u32 {
+    let port = if flags.has(SchedulerFlags::PORT) { u16::from_be(client.port) } else { 0 };
     let value = fold_address(client.address).wrapping_add(u32::from(port));
     // `hash_32` of Linux: the upper bits of a product with the golden ratio.
-    let hash = value.wrapping_mul(0x61c8_8647) >> 24;
-    ring::pick(tables, service, |offset| hash.wrapping_add(offset))
+    value.wrapping_mul(0x61c8_8647) >> 24
 }
 
 /// Fills the buckets with `servers` (number, weight), in the order of the list. One with weight 0

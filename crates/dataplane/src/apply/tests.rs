@@ -11,7 +11,7 @@ use lvs_core::{
     wire::Protocol,
 };
 use lvs_model::{
-    desired::{Method, OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{Entries, Method, OnFailure, ServiceKey, Stray, Timeouts},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -79,6 +79,7 @@ fn service(key: ServiceKey) -> impl Strategy<Value = PlannedService> {
             key,
             scheduler,
             scheduler_flags: SchedulerFlags(flags),
+            state: Entries::All,
             stray: if stack { Stray::Stack } else { Stray::Hash },
             on_failure: if keep { OnFailure::Keep } else { OnFailure::Reset },
             timeouts: Timeouts::default(),
@@ -240,6 +241,7 @@ fn many(servers: u8) -> PlannedService {
         key,
         scheduler: Scheduler::Rr,
         scheduler_flags: SchedulerFlags(0),
+        state: Entries::All,
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts::default(),

@@ -10,7 +10,7 @@ use lvs_core::{
 };
 use lvs_dataplane::{Capacity, Dataplane};
 use lvs_model::{
-    desired::{OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -58,6 +58,7 @@ pub(crate) fn service(protocol: Protocol, at: &str, scheduler: Scheduler) -> Pla
         key: ServiceKey { protocol, address: address(at) },
         scheduler,
         scheduler_flags: SchedulerFlags::default(),
+        state: Entries::All,
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts::default(),

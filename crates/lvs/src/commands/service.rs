@@ -2,7 +2,12 @@
 use std::net::SocketAddr;
 
 use lvs_api::types::ServiceInfo;
-use lvs_model::{change::Change, duration::format_duration, words::Word};
+use lvs_model::{
+    change::Change,
+    desired::{Entries, OnFailure, Stray},
+    duration::format_duration,
+    words::Word,
+};
 
 use super::{Context, Persist, check, server};
 use crate::{
@@ -155,12 +160,16 @@ fn lines(service: &ServiceInfo) -> Vec<(&'static str, String)> {
     let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(", ")) };
     let timeouts = &service.timeouts;
     let stray = match service.stray {
-        lvs_model::desired::Stray::Hash => "go to the server that the hash names",
-        lvs_model::desired::Stray::Stack => "go to the director's own stack",
+        Stray::Hash => "go to the server that the hash names",
+        Stray::Stack => "go to the director's own stack",
+    };
+    let state = match service.state {
+        Entries::All => "all connections have an entry",
+        Entries::Moved => "only connections that a change of the servers moves have an entry",
     };
     let failure = match service.on_failure {
-        lvs_model::desired::OnFailure::Keep => "stay with a server that fails",
-        lvs_model::desired::OnFailure::Reset => "are reset when their server fails",
+        OnFailure::Keep => "stay with a server that fails",
+        OnFailure::Reset => "are reset when their server fails",
     };
     vec![
         ("Service", service.name.clone()),
@@ -184,6 +193,7 @@ fn lines(service: &ServiceInfo) -> Vec<(&'static str, String)> {
                 service.load.active, service.load.inactive
             ),
         ),
+        ("State", state.to_owned()),
         ("Strays", format!("TCP packets of no known connection {stray}")),
     ]
 }

@@ -257,6 +257,7 @@ fn info(service: &Service, servers: Vec<ServerInfo>) -> ServiceInfo {
         scheduler: service.scheduler,
         scheduler_flags: flag_words(service.scheduler, service.scheduler_flags),
         forward: service.forward,
+        state: service.state,
         stray: service.stray,
         on_failure: service.on_failure,
         timeouts: service.timeouts,

@@ -84,6 +84,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             scheduler: service.scheduler,
             scheduler_flags: flag_words(service.scheduler, service.scheduler_flags),
             forward: service.forward,
+            state: service.state,
             stray: service.stray,
             on_failure: service.on_failure,
             timeouts: service.timeouts,

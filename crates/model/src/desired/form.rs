@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Check, CheckKind, Method, OnFailure, Probe, Protocol, Scheduler, Server, ServerCheck, Service,
-    ServiceKey, Stray, Timeouts,
+    Check, CheckKind, Entries, Method, OnFailure, Probe, Protocol, Scheduler, Server, ServerCheck,
+    Service, ServiceKey, Stray, Timeouts,
 };
 use crate::words::{FlagWord, ForeignFlag, Word, flag_words, flags_from_words};
 
@@ -28,6 +28,7 @@ pub(super) struct ServiceForm {
     scheduler_flags: Vec<FlagWord>,
     #[serde(default, with = "crate::words::word_option")]
     forward: Option<Method>,
+    state: Option<Entries>,
     stray: Option<Stray>,
     on_failure: Option<OnFailure>,
     #[serde(default)]
@@ -50,6 +51,7 @@ impl From<Service> for ServiceForm {
             scheduler: Some(service.scheduler),
             scheduler_flags: flag_words(service.scheduler, service.scheduler_flags),
             forward: Some(service.forward),
+            state: Some(service.state),
             stray: Some(service.stray),
             on_failure: Some(service.on_failure),
             timeouts: service.timeouts,
@@ -70,6 +72,7 @@ impl TryFrom<ServiceForm> for Service {
             scheduler,
             scheduler_flags: flags_from_words(scheduler, &form.scheduler_flags)?,
             forward: form.forward.unwrap_or(default.forward),
+            state: form.state.unwrap_or(default.state),
             stray: form.stray.unwrap_or(Stray::default_of(scheduler)),
             on_failure: form.on_failure.unwrap_or(default.on_failure),
             timeouts: form.timeouts,

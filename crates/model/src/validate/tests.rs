@@ -50,6 +50,18 @@ fn each_rule_of_a_service_names_its_setting() {
     assert!(service(|s| s.key.address.set_port(0)).contains(&(None, Field::Address)));
     assert_eq!(service(|s| s.scheduler_flags.0 = 1), [(None, Field::SchedulerFlags)]);
     assert_eq!(service(|s| s.stray = Stray::Hash), [(None, Field::Stray)]);
+    assert_eq!(service(|s| s.state = Entries::Moved), [(None, Field::State)]);
+    let hashed = |change: fn(&mut Service)| {
+        service(|s| {
+            (s.scheduler, s.state, s.stray) = (Scheduler::Mh, Entries::Moved, Stray::Hash);
+            change(s);
+        })
+    };
+    assert_eq!(hashed(|_| {}), []);
+    assert_eq!(hashed(|s| s.stray = Stray::Stack), [(None, Field::Stray)]);
+    assert_eq!(hashed(|s| s.forward = Method::Nat), [(None, Field::Forward)]);
+    let nat = hashed(|s| s.servers[0].forward = Some(Method::Nat));
+    assert_eq!(nat, [(Some(0), Field::Forward)]);
     assert_eq!(service(|s| s.forward = Method::Local), [(None, Field::Forward)]);
     assert_eq!(service(|s| s.timeouts.fin = Duration::ZERO), [(None, Field::TimeoutFin)]);
     let unknown_bit = |s: &mut Service| {

@@ -13,6 +13,7 @@ fn tables_are_complete_and_unambiguous() {
     every_word_comes_back::<Protocol>();
     every_word_comes_back::<Scheduler>();
     every_word_comes_back::<Method>();
+    every_word_comes_back::<Entries>();
     every_word_comes_back::<Stray>();
     every_word_comes_back::<OnFailure>();
     every_word_comes_back::<CheckKind>();

@@ -7,7 +7,7 @@ use std::{
 use lvs_model::{
     change::{Change, ServerEdit, ServerMethod, ServiceEdit, TimeoutsEdit},
     desired::{
-        Check, Desired, Drain, MAX_WEIGHT, Method, OnFailure, Probe, Protocol, Scheduler,
+        Check, Desired, Drain, Entries, MAX_WEIGHT, Method, OnFailure, Probe, Protocol, Scheduler,
         SchedulerFlags, Server, ServerCheck, Service, ServiceKey, Stray, Timeouts,
     },
     validate::MAX_DEADLINE,
@@ -120,17 +120,25 @@ pub(crate) fn server() -> impl Strategy<Value = Server> {
 
 /// A valid service.
 pub(crate) fn service() -> impl Strategy<Value = Service> {
-    let scheduling = (word::<Scheduler>(), 0u8..4, any::<bool>());
+    let scheduling = (word::<Scheduler>(), 0u8..4, any::<bool>(), any::<bool>());
     let rest = (method(), word::<OnFailure>(), timeouts(), option::of(check()));
     (name(), key(), scheduling, rest, vec(server(), 0..5)).prop_map(
-        |(name, key, (scheduler, bits, stack), (forward, on_failure, timeouts, check), servers)| {
+        |(
+            name,
+            key,
+            (scheduler, bits, stack, moved),
+            (forward, on_failure, timeouts, check),
+            servers,
+        )| {
             let hash = Stray::default_of(scheduler) == Stray::Hash;
+            let moved = hash && !stack && moved && forward != Method::Nat;
             let mut service = Service {
                 name,
                 key,
                 scheduler,
                 scheduler_flags: SchedulerFlags(if hash { bits } else { 0 }),
                 forward,
+                state: if moved { Entries::Moved } else { Entries::All },
                 stray: if hash && !stack { Stray::Hash } else { Stray::Stack },
                 on_failure,
                 timeouts,
@@ -150,6 +158,9 @@ fn push(service: &mut Service, mut server: Server) {
     if server.address.is_ipv4() != service.key.address.is_ipv4() {
         server.forward = Some(Method::Tunnel);
     }
+    if service.state == Entries::Moved && server.forward == Some(Method::Nat) {
+        server.forward = Some(Method::Tunnel);
+    }
     if service.method_of(&server) != Method::Nat {
         server.address.set_port(service.key.address.port());
     }
@@ -165,18 +176,19 @@ fn service_edit() -> impl Strategy<Value = ServiceEdit> {
         option::of(word::<Scheduler>()),
         option::of(vec(word::<FlagWord>(), 0..3)),
         option::of(word::<Method>()),
-        option::of(word::<Stray>()),
+        option::of((word::<Entries>(), word::<Stray>())),
         option::of(word::<OnFailure>()),
         timeouts,
         option::of(option::of(check())),
     )
         .prop_map(
-            |(scheduler, scheduler_flags, forward, stray, on_failure, timeouts, check)| {
+            |(scheduler, scheduler_flags, forward, kept, on_failure, timeouts, check)| {
                 ServiceEdit {
                     scheduler,
                     scheduler_flags,
                     forward,
-                    stray,
+                    state: kept.map(|(state, _)| state),
+                    stray: kept.map(|(_, stray)| stray),
                     on_failure,
                     timeouts,
                     check,

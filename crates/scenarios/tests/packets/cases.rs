@@ -5,6 +5,7 @@ mod errors;
 mod failures;
 mod forwarding;
 mod full;
+mod moved;
 mod passed;
 mod states;
 mod strays;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         strays::all(),
         failures::all(),
         full::all(),
+        moved::all(),
         changes::all(),
     ]
     .into_iter()

@@ -17,7 +17,7 @@ use lvs_core::{
 };
 use lvs_dataplane::{Capacity, Filter};
 use lvs_model::{
-    desired::{OnFailure, Stray},
+    desired::{Entries, OnFailure, Stray},
     plan::{Admission, Plan, PlannedService},
 };
 use proptest::prelude::*;
@@ -80,6 +80,10 @@ fn plan(round: usize) -> Plan {
                 let mut one = service(protocol, (vip(version).ip(), port).into());
                 one.scheduler = scheduler;
                 one.stray = Stray::default_of(scheduler);
+                // Hash schedulers without NAT, in turn.
+                if port >= 86 && scheduler.is_hash() && (round + usize::from(version)) % 4 < 2 {
+                    one.state = Entries::Moved;
+                }
                 one.on_failure = if port % 2 == 0 { OnFailure::Keep } else { OnFailure::Reset };
                 for number in 11..14 {
                     let at = match method {

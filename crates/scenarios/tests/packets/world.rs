@@ -7,7 +7,7 @@ use lvs_core::{
     wire::Protocol,
 };
 use lvs_model::{
-    desired::{OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -88,6 +88,7 @@ pub(crate) fn service(protocol: Protocol, address: SocketAddr) -> PlannedService
         key: ServiceKey { protocol, address },
         scheduler: Scheduler::Rr,
         scheduler_flags: SchedulerFlags::default(),
+        state: Entries::All,
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts::default(),

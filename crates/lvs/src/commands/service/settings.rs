@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 use lvs_api::client::Client;
 use lvs_model::{
     change::{ServiceEdit, TimeoutsEdit},
-    desired::{Method, OnFailure, Protocol, Scheduler, Service, ServiceKey, Stray},
+    desired::{Entries, Method, OnFailure, Protocol, Scheduler, Service, ServiceKey, Stray},
     words::{FlagWord, flags_from_words},
 };
 
@@ -26,6 +26,10 @@ pub(crate) struct EditSettings {
     /// How packets reach servers that do not say otherwise.
     #[arg(short, long, value_name = "METHOD", value_parser = method())]
     forward: Option<Method>,
+    /// Which connections have an entry in the table: all, or, where the scheduler hashes, only those
+    /// that a change of the servers would move.
+    #[arg(long, value_parser = word::<Entries>())]
+    state: Option<Entries>,
     /// What becomes of a TCP packet of no known connection and no SYN: the server that the
     /// scheduler's hash names gets it, or the director's own stack.
     #[arg(long, value_parser = word::<Stray>())]
@@ -71,6 +75,7 @@ impl AddSettings {
             service.scheduler_flags = flags_from_words(service.scheduler, flags)?;
         }
         service.forward = settings.forward.unwrap_or(service.forward);
+        service.state = settings.state.unwrap_or(service.state);
         service.stray = settings.stray.unwrap_or(service.stray);
         service.on_failure = settings.on_failure.unwrap_or(service.on_failure);
         let timeouts = &mut service.timeouts;
@@ -103,6 +108,7 @@ impl EditSettings {
             scheduler: self.scheduler,
             scheduler_flags: self.scheduler_flags,
             forward: self.forward,
+            state: self.state,
             stray: self.stray,
             on_failure: self.on_failure,
             timeouts: TimeoutsEdit {

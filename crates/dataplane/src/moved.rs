@@ -1,0 +1,315 @@
+//! Rings whose places say which connections need no entry: see [`lvs_core::moved`].
+use std::collections::{HashMap, HashSet};
+
+use lvs_core::{
+    clock::Ticks,
+    moved::{Phase, Place},
+    scheduler::{self, Client, Scheduler, SchedulerFlags},
+    tables::Service,
+};
+use lvs_model::desired::ServiceKey;
+
+use crate::{
+    connections::slots,
+    dataplane::Dataplane,
+    draft::{Draft, Drafter},
+    error::Error,
+    memory::Memory,
+};
+
+/// What chooses the place of a client: scheduler, and its flags that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hashing {
+    scheduler: u8,
+    flags: u8,
+}
+
+/// The places of a service's ring, and who had served them before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    hashing: Hashing,
+    /// Whether only moved connections have entries; otherwise all places are [`Phase::Settled`],
+    /// which means nothing.
+    moved: bool,
+    ring: Vec<Place>,
+    before: Option<Before>,
+}
+
+/// The servers of connections that may be without an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Before {
+    hashing: Hashing,
+    /// By place; 0: all connections there have an entry.
+    servers: Vec<u32>,
+    /// From then on they all have one.
+    until: Ticks,
+}
+
+impl Hashing {
+    pub(crate) const fn of(scheduler: u8, flags: SchedulerFlags) -> Self {
+        Self { scheduler, flags: flags.0 & SchedulerFlags::PORT }
+    }
+
+    fn place(self, client: &Client) -> u32 {
+        scheduler::place(self.scheduler, SchedulerFlags(self.flags), client)
+    }
+}
+
+/// Words that a service has in the table of rings.
+pub(crate) fn len(service: &Service) -> u32 {
+    // The last one is `Before::until`.
+    service.ring_len + if service.before == 0 { 0 } else { Scheduler::places(service.before) + 1 }
+}
+
+impl Places {
+    pub(crate) fn read(memory: &Memory, service: &Service) -> Self {
+        let words = |first, len| {
+            (first..first + len).map(|place| memory.rings.read(place).unwrap_or(0)).collect()
+        };
+        let ring: Vec<u32> = words(service.ring, service.ring_len);
+        let after = service.ring + service.ring_len;
+        let len = Scheduler::places(service.before);
+        let before = (service.before != 0).then(|| Before {
+            hashing: Hashing::of(service.before, service.before_flags),
+            servers: words(after, len),
+            until: Ticks(memory.rings.read(after + len).unwrap_or(0)),
+        });
+        Self {
+            hashing: Hashing::of(service.scheduler, service.flags),
+            moved: service.moved != 0,
+            ring: ring.into_iter().map(Place).collect(),
+            before,
+        }
+    }
+
+    /// The words for the table of rings.
+    pub(crate) fn words(&self) -> Vec<u32> {
+        let mut words: Vec<u32> = self.ring.iter().map(|place| place.0).collect();
+        if let Some(before) = &self.before {
+            words.extend(&before.servers);
+            words.push(before.until.0);
+        }
+        words
+    }
+
+    /// Tells the service's record of them, but for their place.
+    pub(crate) fn describe(&self, service: &mut Service) {
+        service.ring_len = u32::try_from(self.ring.len()).unwrap_or(u32::MAX);
+        service.moved = self.moved.into();
+        let hashing = self.before.as_ref().map(|before| before.hashing);
+        service.before = hashing.map_or(0, |hashing| hashing.scheduler);
+        service.before_flags = SchedulerFlags(hashing.map_or(0, |hashing| hashing.flags));
+    }
+
+    /// The servers of the ring.
+    pub(crate) fn servers(&self) -> Vec<u32> {
+        self.ring.iter().map(|place| place.server()).collect()
+    }
+
+    /// The places after a change.
+    pub(crate) fn after(change: Change<'_>) -> Self {
+        let Change { old, hashing, moved, mut servers, is_open, until } = change;
+        let without = old.and_then(Self::without_entry);
+        if moved {
+            // Also where there is no server at all: packets look there.
+            servers.resize(Scheduler::places(hashing.scheduler) as usize, 0);
+        }
+        let (ring, before) = if !moved {
+            (
+                servers.into_iter().map(|server| Place::new(server, Phase::Settled)).collect(),
+                without,
+            )
+        } else if without.as_ref().is_some_and(|before| before.hashing != hashing) {
+            (servers.into_iter().map(|server| Place::new(server, Phase::Moves)).collect(), without)
+        } else {
+            let had = |at| without.as_ref().and_then(|b| b.servers.get(at).copied()).unwrap_or(0);
+            let place = |(at, server)| {
+                let had = old.map(|_| had(at));
+                let settled = Place::new(server, Phase::Settled);
+                let phase = match had {
+                    None if is_open(server) => Phase::Settled,
+                    Some(0) if is_open(server) => Phase::Watched,
+                    None | Some(0) => Phase::Remembered,
+                    Some(had) if had != server || !is_open(server) => Phase::Moves,
+                    Some(_) if old.is_some_and(|old| old.is(at, settled)) => Phase::Settled,
+                    Some(_) => Phase::Watched,
+                };
+                Place::new(server, phase)
+            };
+            let ring: Vec<_> = servers.into_iter().enumerate().map(place).collect();
+            let moves = |(at, place): (usize, &Place)| match place.phase() {
+                Phase::Moves => had(at),
+                Phase::Settled | Phase::Watched | Phase::Remembered => 0,
+            };
+            let servers: Vec<_> = ring.iter().enumerate().map(moves).collect();
+            let any = servers.iter().any(|&server| server != 0);
+            (ring, any.then_some(Before { hashing, servers, until }))
+        };
+        let mut new = Self { hashing, moved, ring, before };
+        // A change that moves nobody gives nobody more time.
+        if let (Some(before), Some(old)) = (&mut new.before, old) {
+            let had = old.before.as_ref().filter(|had| had.servers == before.servers);
+            before.until = had.filter(|_| old.ring == new.ring).map_or(until, |had| had.until);
+        }
+        new
+    }
+
+    fn is(&self, at: usize, place: Place) -> bool {
+        self.moved && self.ring.get(at) == Some(&place)
+    }
+
+    /// Whose the connections are that have no entry; `None`: all have one.
+    fn without_entry(&self) -> Option<Before> {
+        let had = self.before.as_ref();
+        if !self.moved || had.is_some_and(|had| had.hashing != self.hashing) {
+            return self.before.clone();
+        }
+        let server = |(at, place): (usize, &Place)| match place.phase() {
+            Phase::Settled | Phase::Watched => place.server(),
+            Phase::Moves => had.and_then(|had| had.servers.get(at).copied()).unwrap_or(0),
+            Phase::Remembered => 0,
+        };
+        let servers = self.ring.iter().enumerate().map(server).collect();
+        let until = had.map_or(Ticks(0), |had| had.until);
+        Some(Before { hashing: self.hashing, servers, until })
+    }
+
+    /// The places once every connection that moved has an entry.
+    fn over(&self, is_open: impl Fn(u32) -> bool) -> Self {
+        let over = |place: &Place| match place.phase() {
+            Phase::Moves if is_open(place.server()) => Place::new(place.server(), Phase::Watched),
+            Phase::Moves => Place::new(place.server(), Phase::Remembered),
+            Phase::Settled | Phase::Watched | Phase::Remembered => *place,
+        };
+        Self { before: None, ring: self.ring.iter().map(over).collect(), ..*self }
+    }
+
+    /// The places once `unused` ones have no entry that differs from the ring.
+    fn settled(&self, unused: &HashSet<u32>) -> Self {
+        let settle = |(at, place): (u32, &Place)| {
+            let is_over = place.phase() == Phase::Watched && unused.contains(&at);
+            if is_over { Place::new(place.server(), Phase::Settled) } else { *place }
+        };
+        Self { ring: (0..).zip(&self.ring).map(settle).collect(), ..self.clone() }
+    }
+
+    fn watched(&self) -> HashSet<u32> {
+        let places = (0..).zip(&self.ring).filter(|(_, place)| place.phase() == Phase::Watched);
+        if self.moved { places.map(|(at, _)| at).collect() } else { HashSet::new() }
+    }
+}
+
+/// A change of a service.
+pub(crate) struct Change<'a> {
+    /// Its places; `None`: it is new.
+    pub(crate) old: Option<&'a Places>,
+    pub(crate) hashing: Hashing,
+    /// Whether only moved connections have entries from now on.
+    pub(crate) moved: bool,
+    /// Its new ring.
+    pub(crate) servers: Vec<u32>,
+    /// Whether a server takes new connections.
+    pub(crate) is_open: &'a dyn Fn(u32) -> bool,
+    /// When every connection of now will have sent a packet.
+    pub(crate) until: Ticks,
+}
+
+/// What the last pass found.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// Watched places without an entry that differs from the ring. A place settles when it is found so
+    /// twice: a connection that moves within the table may be missed once.
+    unused: HashMap<ServiceKey, HashSet<u32>>,
+}
+
+impl Dataplane {
+    /// Goes on with what changes of rings began.
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        let now = self.now();
+        let (mut turned, mut watched) = (Vec::new(), HashMap::new());
+        for (&key, held) in &self.mirror.services {
+            let Some(service) = self.memory.services.read(held.record) else { continue };
+            if service.moved == 0 && service.before == 0 {
+                continue;
+            }
+            let places = Places::read(&self.memory, &service);
+            if places.before.as_ref().is_some_and(|before| before.until.since(now) <= 0) {
+                let list = self.memory.candidates_of(&service);
+                let is_open = |server| list.iter().any(|c| c.server == server && c.weight > 0);
+                turned.push((key, places.over(is_open)));
+            } else {
+                let unused = places.watched();
+                if !unused.is_empty() {
+                    watched.insert(held.number, (key, places, unused));
+                }
+            }
+        }
+        self.look_for_entries(&mut watched);
+        let mut last = std::mem::take(&mut self.moves.unused);
+        for (key, places, unused) in watched.into_values() {
+            let before = last.remove(&key).unwrap_or_default();
+            let twice: HashSet<u32> = unused.intersection(&before).copied().collect();
+            if !twice.is_empty() {
+                turned.push((key, places.settled(&twice)));
+            }
+            self.moves.unused.insert(key, unused);
+        }
+        if turned.is_empty() { Ok(()) } else { self.turn(&turned) }
+    }
+
+    /// Takes the places from the unused ones that have an entry which differs from the ring, and ends
+    /// entries that say what the ring says.
+    fn look_for_entries(&self, watched: &mut HashMap<u16, (ServiceKey, Places, HashSet<u32>)>) {
+        if watched.is_empty() {
+            return;
+        }
+        for seen in slots(&self.memory) {
+            let Some((_, places, unused)) = watched.get_mut(&seen.service) else { continue };
+            let at = places.hashing.place(&seen.client());
+            let place = places.ring.get(at as usize).copied().unwrap_or(Place(0));
+            if place.phase() == Phase::Watched
+                && !(place.server() == seen.word.server() && seen.end(&self.memory))
+            {
+                unused.remove(&at);
+            }
+        }
+    }
+
+    fn turn(&mut self, turned: &[(ServiceKey, Places)]) -> Result<(), Error> {
+        let now = self.now();
+        let Self { memory, mirror, grace, .. } = self;
+        let mut drafter = Drafter { memory, mirror, draft: Draft::default(), now, grace: &**grace };
+        let prepared = turned.iter().try_for_each(|(key, places)| drafter.turn(key, places));
+        let draft = drafter.draft;
+        if let Err(error) = prepared {
+            mirror.give(memory, draft.taken.into_iter().rev());
+            return Err(error);
+        }
+        self.publish(&draft);
+        self.commit(draft);
+        Ok(())
+    }
+
+    /// Servers to which packets go that no slot holds.
+    pub(crate) fn held_by_rings(&self) -> HashSet<u32> {
+        let records = self.mirror.services.values().map(|held| held.record);
+        let services = records.filter_map(|record| self.memory.services.read(record));
+        let moving = services.filter(|service| service.before != 0);
+        let places = moving.map(|service| Places::read(&self.memory, &service));
+        places.filter_map(|places| places.before).flat_map(|before| before.servers).collect()
+    }
+
+    /// Has connections without an entry no longer go to servers of before that are `meant`.
+    pub(crate) fn leave(&self, meant: impl Fn(&ServiceKey, u32) -> bool) {
+        for (key, held) in &self.mirror.services {
+            let Some(service) = self.memory.services.read(held.record) else { continue };
+            let first = service.ring + service.ring_len;
+            for place in first..first + Scheduler::places(service.before) {
+                let server = self.memory.rings.read(place).unwrap_or(0);
+                if server != 0 && meant(key, server) {
+                    self.memory.rings.write(place, 0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! `state = "moved"`: what has no entry goes where it would go if it had one.
+use std::net::{IpAddr, SocketAddr};
+
+use lvs_core::{
+    clock::Ticks,
+    forward::Method,
+    scheduler::{Scheduler, SchedulerFlags},
+    tables::Event,
+    wire::Protocol,
+};
+use lvs_dataplane::{Dataplane, Filter};
+use lvs_model::{
+    desired::{Entries, OnFailure, Stray},
+    plan::{Admission, Plan, PlannedService},
+};
+
+use crate::{
+    packets::{ACK, Outcome, SYN, destination, frame, send},
+    world::{address, counted, server, service, tables},
+};
+
+const VIRTUAL: &str = "192.0.2.10:80";
+
+/// A service with so many servers.
+fn hashed(protocol: Protocol, scheduler: Scheduler, state: Entries, servers: u8) -> PlannedService {
+    let server = |number| server(&format!("10.0.1.{number}:80"), 1, Method::Tunnel);
+    PlannedService {
+        state,
+        stray: Stray::Hash,
+        scheduler_flags: SchedulerFlags(SchedulerFlags::PORT),
+        servers: (1..=servers).map(server).collect(),
+        ..service(protocol, VIRTUAL, scheduler)
+    }
+}
+
+fn client(number: u16) -> SocketAddr {
+    let [high, low] = number.to_be_bytes();
+    SocketAddr::from(([198, 51, high, low], 1024 + number))
+}
+
+/// Tables whose clock the test turns.
+struct Bench {
+    tables: Dataplane,
+    now: Ticks,
+}
+
+impl Bench {
+    fn new(service: &PlannedService) -> Self {
+        let mut bench = Self { tables: tables(), now: Ticks::from_nanos(1 << 50) };
+        bench.tables.stop_clock(bench.now);
+        bench.put(service);
+        bench
+    }
+
+    fn put(&mut self, service: &PlannedService) {
+        self.tables.apply(&Plan { services: vec![service.clone()] }).unwrap();
+    }
+
+    /// Lets time pass, with up to forty sweeps.
+    fn pass(&mut self, seconds: u32) {
+        for _ in 0..seconds.min(40) {
+            self.now =
+                self.now.after(Ticks::span(u64::from(seconds) * 1000 / u64::from(seconds.min(40))));
+            self.tables.stop_clock(self.now);
+            self.tables.sweep().unwrap();
+        }
+    }
+
+    fn send(&self, protocol: Protocol, client: SocketAddr, flags: u8) -> Outcome {
+        send(&self.tables.host(), &frame(protocol, client, address(VIRTUAL), flags))
+    }
+
+    fn entries(&self) -> u64 {
+        self.tables.count(Filter::default())
+    }
+}
+
+/// Where a packet went, or what was counted instead.
+fn way(outcome: &Outcome) -> Result<IpAddr, Event> {
+    if outcome.is_forwarded()
+        && outcome.event() != Event::Reset
+        && outcome.event() != Event::NoServer
+    {
+        Ok(destination(&outcome.bytes))
+    } else {
+        Err(outcome.event())
+    }
+}
+
+#[test]
+fn settled_connections_have_no_entry() {
+    for scheduler in [Scheduler::Mh, Scheduler::Sh] {
+        let bench = Bench::new(&hashed(Protocol::Tcp, scheduler, Entries::Moved, 5));
+        for number in 0..1000 {
+            let opened = way(&bench.send(Protocol::Tcp, client(number), SYN));
+            assert_eq!(way(&bench.send(Protocol::Tcp, client(number), ACK)), opened);
+        }
+        assert_eq!(bench.entries(), 0);
+        assert_eq!(counted(&bench.tables, Event::New), 1000);
+        assert_eq!(counted(&bench.tables, Event::Known), 1000);
+    }
+}
+
+#[test]
+fn only_moved_connections_have_entries_and_only_while_they_last() {
+    let mut bench = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 10));
+    let ways: Vec<_> = (0..2000).map(|n| way(&bench.send(Protocol::Tcp, client(n), SYN))).collect();
+    bench.put(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 11));
+    for (number, expected) in (0..).zip(&ways) {
+        assert_eq!(&way(&bench.send(Protocol::Tcp, client(number), ACK)), expected);
+    }
+    let moved = bench.entries();
+    assert!((100..400).contains(&moved), "{moved} of 2000 moved, a server of 11 came");
+    // Those with an entry go on, the others have nothing that could be forgotten.
+    for _ in 0..4 {
+        bench.pass(600);
+        for (number, expected) in (0..).zip(&ways) {
+            assert_eq!(&way(&bench.send(Protocol::Tcp, client(number), ACK)), expected);
+        }
+        assert!(bench.entries() <= moved);
+    }
+    bench.pass(1000);
+    assert_eq!(bench.entries(), 0, "all have ended");
+    bench.pass(20);
+    bench.send(Protocol::Tcp, client(0), ACK);
+    for number in 0..2000 {
+        bench.send(Protocol::Tcp, client(number), SYN);
+    }
+    assert_eq!(bench.entries(), 0, "settled again");
+}
+
+#[test]
+fn datagrams_of_known_clients_stay_while_servers_change() {
+    let mut bench = Bench::new(&hashed(Protocol::Udp, Scheduler::Mh, Entries::Moved, 4));
+    let ways: Vec<_> = (0..500).map(|n| way(&bench.send(Protocol::Udp, client(n), 0))).collect();
+    for servers in [5, 6, 5, 4, 7] {
+        bench.put(&hashed(Protocol::Udp, Scheduler::Mh, Entries::Moved, servers.max(4)));
+        for _ in 0..3 {
+            for (number, expected) in (0..).zip(&ways) {
+                assert_eq!(&way(&bench.send(Protocol::Udp, client(number), 0)), expected);
+            }
+            bench.pass(120);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_drain_ends_connections_without_an_entry() {
+    let mut service = hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4);
+    let mut bench = Bench::new(&service);
+    let drained = service.servers[0].address;
+    let of_drained: Vec<_> = (0..400)
+        .filter(|&n| way(&bench.send(Protocol::Tcp, client(n), SYN)) == Ok(drained.ip()))
+        .collect();
+    service.servers[0].admission = Admission::Draining;
+    bench.put(&service);
+    for &number in &of_drained {
+        assert_eq!(way(&bench.send(Protocol::Tcp, client(number), ACK)), Ok(drained.ip()));
+    }
+    bench.tables.flush(Filter { server: Some(drained), ..Filter::default() });
+    for &number in &of_drained {
+        assert_ne!(way(&bench.send(Protocol::Tcp, client(number), ACK)), Ok(drained.ip()));
+    }
+}
+
+/// A small generator of numbers: the same ones for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = lvs_core::hash::second(self.0.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.roll(all.len())]
+    }
+}
+
+/// A connection that is open: its client, and when it last sent something.
+struct Open {
+    client: SocketAddr,
+    last: u64,
+}
+
+/// Changes one thing about the service.
+fn change(service: &mut PlannedService, dice: &mut Dice, spare: &mut Vec<u8>) {
+    let at = dice.roll(service.servers.len());
+    match dice.roll(9) {
+        0 | 1 if !spare.is_empty() => {
+            let number = spare.remove(dice.roll(spare.len()));
+            let weight = dice.of(&[1, 2, 3]);
+            service.servers.push(server(&format!("10.0.1.{number}:80"), weight, Method::Tunnel));
+        }
+        2 if service.servers.len() > 1 => {
+            let IpAddr::V4(gone) = service.servers.remove(at).address.ip() else { unreachable!() };
+            spare.push(gone.octets()[3]);
+        }
+        3 => service.servers[at].weight = dice.of(&[0, 1, 2, 3]),
+        4 => service.servers[at].admission = Admission::Draining,
+        5 => service.servers[at].admission = Admission::Failed,
+        6 | 7 => service.servers[at].admission = Admission::Open,
+        _ => {
+            service.scheduler = dice.of(&[Scheduler::Mh, Scheduler::Sh]);
+            let port = dice.of(&[0, SchedulerFlags::PORT]);
+            let fallback = dice.of(&[0, SchedulerFlags::FALLBACK]);
+            service.scheduler_flags = SchedulerFlags(port | fallback);
+        }
+    }
+}
+
+/// Whatever happens to a service, with `state = "moved"` each packet of each connection goes where it
+/// goes with an entry for each.
+#[test]
+fn packets_go_where_they_go_with_all_entries() {
+    for seed in 0..60 {
+        follow(seed);
+    }
+}
+
+fn follow(seed: u64) {
+    let mut dice = Dice(seed);
+    let scheduler = dice.of(&[Scheduler::Mh, Scheduler::Sh]);
+    let mut service = hashed(Protocol::Tcp, scheduler, Entries::All, 4);
+    service.on_failure = dice.of(&[OnFailure::Keep, OnFailure::Reset]);
+    let mut all = Bench::new(&service);
+    service.state = Entries::Moved;
+    let mut moved = Bench::new(&service);
+    let (mut open, mut spare, mut clock, mut next) = (Vec::<Open>::new(), vec![5, 6, 7, 8], 0, 0);
+    for step in 0..600 {
+        match dice.roll(20) {
+            0 => {
+                change(&mut service, &mut dice, &mut spare);
+                // Now and then for all connections and back.
+                service.state = if dice.roll(8) == 0 { Entries::All } else { Entries::Moved };
+                moved.put(&service);
+                all.put(&PlannedService { state: Entries::All, ..service.clone() });
+            }
+            1 | 2 => {
+                let seconds = dice.of(&[1, 20, 60, 300, 700]);
+                clock += u64::from(seconds);
+                all.pass(seconds);
+                moved.pass(seconds);
+                // Who was silent for so long may be forgotten by the one and known to the other.
+                open.retain(|connection| clock - connection.last < 880);
+            }
+            3..=8 => {
+                let client = client(next);
+                next += 1;
+                let (one, other) =
+                    (all.send(Protocol::Tcp, client, SYN), moved.send(Protocol::Tcp, client, SYN));
+                assert_eq!(way(&one), way(&other), "seed {seed}, step {step}: a new one");
+                if way(&one).is_ok() {
+                    // The third step of the handshake: half-open ones are soon forgotten.
+                    let (one, other) = (
+                        all.send(Protocol::Tcp, client, ACK),
+                        moved.send(Protocol::Tcp, client, ACK),
+                    );
+                    assert_eq!(way(&one), way(&other), "seed {seed}, step {step}: opened");
+                    open.push(Open { client, last: clock });
+                }
+            }
+            _ if open.is_empty() => {}
+            _ => {
+                let at = dice.roll(open.len());
+                let client = open[at].client;
+                let (one, other) =
+                    (all.send(Protocol::Tcp, client, ACK), moved.send(Protocol::Tcp, client, ACK));
+                assert_eq!(way(&one), way(&other), "seed {seed}, step {step}: {client} goes on");
+                open[at].last = clock;
+                if way(&one).is_err() {
+                    open.swap_remove(at);
+                }
+            }
+        }
+    }
+}
