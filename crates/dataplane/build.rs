@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     // Its own target directory: the inner cargo must not wait for the outer one's lock.
-    lvs_bpf_build::build(&root, "lvs-xdp", &out.join("target"), &out.join("lvs.o"))?;
+    lvs_bpf_build::build(&root, "lvs-xdp".into(), &out.join("target"), &out.join("lvs.o"))?;
     // The test `toolchains` compares the embedded program with one built by this cargo.
     println!("cargo::rerun-if-env-changed={SECOND_CARGO}");
     println!("cargo::rustc-check-cfg=cfg(second_build)");
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let second = out.join("second.o");
         let cargo = Path::new(&cargo);
-        lvs_bpf_build::build_with(cargo, &root, "lvs-xdp", &out.join("target"), &second)
+        lvs_bpf_build::build_with(cargo, &root, "lvs-xdp".into(), &out.join("target"), &second)
             .map_err(|error| format!("{SECOND_CARGO} asks for a second build: {error:#}"))?;
         println!("cargo::rustc-cfg=second_build");
         println!("cargo::rustc-env=LVS_SECOND_OBJECT={}", second.display());

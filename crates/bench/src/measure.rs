@@ -14,7 +14,7 @@ use crate::{
     frame::{Client, Frame, Kind, Order},
     place::{self, Place},
     scenario::{Scenario, Service, Subject, Traffic},
-    table::{Located, Tables, port},
+    table::{Located, Tables, port, until},
     wrapper::{Floors, Wrapper},
 };
 
@@ -100,6 +100,9 @@ fn prepare(
     located: Option<Located>,
 ) -> Result<Case> {
     let program = match (scenario.subject, located) {
+        (Subject::Lvs(Traffic::Until(step, ..)), Some(located)) => {
+            tables.get(located.table)?.dataplane.program_named(until(step))?
+        }
         (Subject::Lvs(_), Some(located)) => tables.get(located.table)?.dataplane.program()?,
         (Subject::Practical, _) if scenario.version == 6 => floors.program("practical_v6")?,
         (Subject::Practical, _) => floors.program("practical_v4")?,
@@ -111,11 +114,15 @@ fn prepare(
     let mut wrapper = Wrapper::new(program, frame.clone(), place.interface)?;
     let mut without_entry = 0;
     if let (
-        Subject::Lvs(Traffic::Known(service, order) | Traffic::Reply(service, order)),
+        Subject::Lvs(
+            Traffic::Known(service, order)
+            | Traffic::Until(_, service, order)
+            | Traffic::Reply(service, order),
+        ),
         Some(located),
     ) = (scenario.subject, located)
     {
-        without_entry = connect(tables, &mut wrapper, located, service, order, scenario.outer())?;
+        without_entry = connect(place, tables, located, service, order)?;
     }
     let client = client_number(scenario.subject);
     wrapper.configure(frame.clone(), frame.config(client, order, scenario.outer()))?;
@@ -153,7 +160,7 @@ fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
             let order = Order { flows: 1 << 10, hot: None };
             (Frame::new(Protocol::Tcp, client, to, Kind::Ack), order)
         }
-        Subject::Lvs(Traffic::Known(service, order)) => {
+        Subject::Lvs(Traffic::Known(service, order) | Traffic::Until(_, service, order)) => {
             (Frame::new(service.protocol, client, to, Kind::Ack), order)
         }
         Subject::Lvs(Traffic::Reply(service, order)) => {
@@ -174,13 +181,14 @@ fn packets(scenario: &Scenario, number: u8) -> (Frame, Order) {
 
 /// Has every flow connect; returns how many are not in the table afterwards.
 fn connect(
+    place: &Place,
     tables: &Tables,
-    wrapper: &mut Wrapper,
     located: Located,
     service: Service,
     order: Order,
-    outer: u16,
 ) -> Result<u64> {
+    let table = tables.get(located.table)?;
+    let outer = service.method.overhead(service.version);
     let (client, to) = (
         place::client(service.version, CLIENT),
         place::virtual_address(service.version, located.service),
@@ -192,13 +200,14 @@ fn connect(
     };
     for kind in kinds {
         let frame = Frame::new(service.protocol, client, to, *kind);
+        let mut wrapper = Wrapper::new(table.dataplane.program()?, frame.clone(), place.interface)?;
         wrapper.configure(frame.clone(), frame.config(CLIENT, order, outer))?;
         wrapper.run(u32::try_from(order.flows)?)?;
     }
     if service.state == Entries::Moved {
         return Ok(0);
     }
-    let connections = tables.get(located.table)?.connections(service, located.service);
+    let connections = table.connections(service, located.service);
     ensure!(connections <= order.flows, "{connections} connections of {} flows", order.flows);
     ensure!(connections * 100 >= order.flows * 99, "only {connections} of {} flows", order.flows);
     Ok(order.flows - connections)
@@ -218,7 +227,11 @@ impl Case {
                 tables.get_mut(located.table)?.dataplane.flush(Filter::default());
             }
             Traffic::Flood(_) => self.fill(tables, located)?,
-            Traffic::Known(..) | Traffic::Reply(..) | Traffic::Foreign | Traffic::Arp => {}
+            Traffic::Known(..)
+            | Traffic::Until(..)
+            | Traffic::Reply(..)
+            | Traffic::Foreign
+            | Traffic::Arp => {}
         }
         let table = tables.get(located.table)?;
         let event = event(traffic);
@@ -279,7 +292,7 @@ impl Case {
 /// What each packet counts as.
 fn event(traffic: Traffic) -> Event {
     match traffic {
-        Traffic::Known(..) => Event::Known,
+        Traffic::Known(..) | Traffic::Until(..) => Event::Known,
         Traffic::Reply(..) => Event::Reply,
         Traffic::New(_) | Traffic::Flood(_) => Event::New,
         Traffic::Foreign => Event::NotOurs,
@@ -290,7 +303,9 @@ fn event(traffic: Traffic) -> Event {
 /// Distinct flows.
 fn flows(traffic: Traffic) -> u64 {
     match traffic {
-        Traffic::Known(_, order) | Traffic::Reply(_, order) => order.flows,
+        Traffic::Known(_, order) | Traffic::Until(_, _, order) | Traffic::Reply(_, order) => {
+            order.flows
+        }
         Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 1 << 32,
     }
 }
@@ -298,7 +313,7 @@ fn flows(traffic: Traffic) -> u64 {
 /// Packets before those that are measured: what a cache can hold, it holds then.
 fn warm_up(traffic: Traffic) -> u32 {
     match traffic {
-        Traffic::Known(_, order) | Traffic::Reply(_, order) => {
+        Traffic::Known(_, order) | Traffic::Until(_, _, order) | Traffic::Reply(_, order) => {
             u32::try_from(order.flows.clamp(10_000, FILLING.into())).unwrap_or(FILLING)
         }
         Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 10_000,

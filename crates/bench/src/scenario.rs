@@ -2,6 +2,7 @@
 use std::thread;
 
 use lvs_core::{
+    director::Step,
     forward::Method::{self, Direct, Nat, Tunnel},
     scheduler::Scheduler::{self, Mh, Rr, Sh, Wlc},
     wire::Protocol::{self, Tcp, Udp},
@@ -45,6 +46,8 @@ pub(crate) enum Subject {
 pub(crate) enum Traffic {
     /// Of established connections.
     Known(Service, Order),
+    /// Likewise, only up to a step of their way.
+    Until(Step, Service, Order),
     /// The server's answers to them.
     Reply(Service, Order),
     /// Each opens a connection.
@@ -75,7 +78,9 @@ impl Scenario {
     /// Bytes that are added to each packet.
     pub(crate) fn outer(&self) -> u16 {
         let method = match self.subject {
-            Subject::Floor | Subject::Lvs(Traffic::Foreign | Traffic::Arp) => return 0,
+            Subject::Floor | Subject::Lvs(Traffic::Until(..) | Traffic::Foreign | Traffic::Arp) => {
+                return 0;
+            }
             Subject::Practical | Subject::Memory => Tunnel,
             Subject::Lvs(
                 Traffic::Known(service, _)
@@ -177,7 +182,8 @@ pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
         .chain(moved())
         .chain(new())
         .chain(foreign())
-        .chain(on_two_cpus());
+        .chain(on_two_cpus())
+        .chain(profile().filter(move |_| !quick));
     floors.chain(rows.filter(|row| wanted(&row.name))).collect()
 }
 
@@ -279,6 +285,24 @@ fn on_two_cpus() -> impl Iterator<Item = Scenario> {
         cpus: 2,
         target: None,
         ..row
+    })
+}
+
+/// A known connection's packet, step by step.
+fn profile() -> impl Iterator<Item = Scenario> {
+    [(KI, "1 Ki"), (MI, "1 Mi")].into_iter().flat_map(|(flows, name)| {
+        Step::ALL.map(|step| {
+            let service = Service {
+                method: Tunnel,
+                protocol: Tcp,
+                scheduler: Rr,
+                version: 4,
+                servers: 16,
+                state: All,
+            };
+            let name = format!("profile, {name}: until {}", step.name());
+            row(name, 4, Traffic::Until(step, service, uniform(flows)), None)
+        })
     })
 }
 

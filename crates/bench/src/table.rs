@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lvs_core::tables::Event;
+use lvs_core::{director::Step, hash::Keys, tables::Event};
 use lvs_dataplane::{Capacity, Dataplane, Filter};
 use lvs_model::{
     desired::{Entries, Method, OnFailure, SchedulerFlags, ServiceKey, Stray, Timeouts},
@@ -14,6 +14,16 @@ use crate::{
     scenario::{Service, Traffic},
 };
 
+/// Keys of the profile's hashes: any will do.
+const KEYS: Keys = Keys([
+    0x9e37_79b9_7f4a_7c15,
+    0xbf58_476d_1ce4_e5b9,
+    0x94d0_49bb_1331_11eb,
+    0xd6e8_feb8_6659_fd93,
+    0xa5a3_564e_27f8_8c51,
+    0xc2b2_ae3d_27d4_eb4f,
+]);
+
 /// Flows from which on a scenario has a table of its own.
 const MANY: u64 = 1 << 18;
 
@@ -24,6 +34,8 @@ enum Share {
     Few,
     /// Those with this service and so many flows.
     Own(Service, u64),
+    /// Those that are measured up to a step, with so many flows.
+    Profile(u64),
     /// Those that need an empty one each time.
     Emptied,
     /// Those that need a full one.
@@ -54,6 +66,9 @@ impl Tables {
     /// Makes room for a scenario.
     pub(crate) fn locate(&mut self, traffic: Traffic) -> Result<Located> {
         let (share, service) = match traffic {
+            Traffic::Until(_, service, order) => {
+                (Share::Profile(order.flows), Some((service, order.flows)))
+            }
             Traffic::Known(service, order) | Traffic::Reply(service, order) => {
                 let own = order.flows >= MANY && service.state == Entries::All;
                 let share = if own { Share::Own(service, order.flows) } else { Share::Few };
@@ -82,11 +97,18 @@ impl Tables {
         }
         let connections = match share {
             // Half full, as an operator would have it.
-            Share::Own(_, flows) => 2 * u32::try_from(flows)?,
-            Share::Few | Share::Emptied | Share::Filled => Capacity::default().connections,
+            Share::Own(_, flows) | Share::Profile(flows) if flows >= MANY => {
+                2 * u32::try_from(flows)?
+            }
+            Share::Few | Share::Own(..) | Share::Profile(_) | Share::Emptied | Share::Filled => {
+                Capacity::default().connections
+            }
         };
         let capacity = Capacity { connections, services: 64, servers: 1024 };
-        let dataplane = Dataplane::load_detached(capacity)?;
+        let dataplane = match share {
+            Share::Profile(_) => profile(capacity)?,
+            _ => Dataplane::load_detached(capacity)?,
+        };
         self.0.push(Table { share, services: Vec::new(), dataplane });
         Ok(self.0.len() - 1)
     }
@@ -127,6 +149,28 @@ impl Table {
             ..Filter::default()
         };
         self.dataplane.count(filter)
+    }
+}
+
+/// The data plane with a program for each step.
+fn profile(capacity: Capacity) -> Result<Dataplane> {
+    static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profile.o"));
+    let mut dataplane = Dataplane::load_object(OBJECT, capacity, KEYS)?;
+    for step in Step::ALL {
+        dataplane.load_more(until(step))?;
+    }
+    Ok(dataplane)
+}
+
+/// The program that ends after a step.
+pub(crate) const fn until(step: Step) -> &'static str {
+    match step {
+        Step::Parse => "until_parse",
+        Step::Service => "until_service",
+        Step::Hash => "until_hash",
+        Step::Connection => "until_connection",
+        Step::State => "until_state",
+        Step::Count => "until_count",
     }
 }
 

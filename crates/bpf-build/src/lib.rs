@@ -24,13 +24,28 @@ use toolchain::Toolchain;
 /// instead of compiling for the host.
 pub const CARGO_VARIABLE: &str = "LVS_BPF_CARGO";
 
+/// A member of the workspace whose library is a kernel program.
+#[derive(Clone, Copy, Debug)]
+pub struct Package<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Features that it is to have.
+    pub features: &'a [&'a str],
+}
+
+impl<'a> From<&'a str> for Package<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { name, features: &[] }
+    }
+}
+
 /// Builds the library target of `package`, a member of the workspace at `root`, into the BPF object
 /// `out`. `target_dir` must not be the one that the calling cargo has locked.
 ///
 /// # Errors
 /// The host is not supported, cargo or the linker failed, or a file could not be read or written.
 #[expect(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
-pub fn build(root: &Path, package: &str, target_dir: &Path, out: &Path) -> Result<()> {
+pub fn build(root: &Path, package: Package<'_>, target_dir: &Path, out: &Path) -> Result<()> {
     println!("cargo::rerun-if-env-changed={CARGO_VARIABLE}");
     if let Some(cargo) = env::var_os(CARGO_VARIABLE) {
         return build_with(&PathBuf::from(cargo), root, package, target_dir, out);
@@ -50,7 +65,7 @@ pub fn build(root: &Path, package: &str, target_dir: &Path, out: &Path) -> Resul
 pub fn build_with(
     cargo: &Path,
     root: &Path,
-    package: &str,
+    package: Package<'_>,
     target_dir: &Path,
     out: &Path,
 ) -> Result<()> {

@@ -7,6 +7,7 @@ use std::{
     process::Command,
 };
 
+use crate::Package;
 use anyhow::{Context as _, Result, ensure};
 
 const RUSTFLAGS: &[&str] = &[
@@ -89,13 +90,20 @@ impl Toolchain {
     }
 
     /// Runs the inner cargo and returns the path of the `.ll` file.
-    pub(crate) fn emit_ir(&self, root: &Path, package: &str, target_dir: &Path) -> Result<PathBuf> {
-        let ir = target_dir.join(format!("{package}.ll"));
+    pub(crate) fn emit_ir(
+        &self,
+        root: &Path,
+        package: Package<'_>,
+        target_dir: &Path,
+    ) -> Result<PathBuf> {
+        let Package { name, features } = package;
+        let ir = target_dir.join(format!("{name}.ll"));
         let mut command = Command::new(&self.cargo);
         command
             .current_dir(root)
             .args(["rustc", "--release", "--lib", "--crate-type=staticlib", "--locked"])
-            .args(["--target", &self.target, "-p", package])
+            .args(["--target", &self.target, "-p", name])
+            .args(["--features", &features.join(",")])
             .arg("--target-dir")
             .arg(target_dir)
             .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\x1f"));
@@ -119,7 +127,7 @@ impl Toolchain {
         }
         command.arg("--").arg(format!("--emit=llvm-ir={}", ir.display()));
         let status = command.status().context("starting cargo")?;
-        ensure!(status.success(), "compiling {package} to LLVM IR for {} failed", self.target);
+        ensure!(status.success(), "compiling {name} to LLVM IR for {} failed", self.target);
         Ok(ir)
     }
 }

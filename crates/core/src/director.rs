@@ -85,6 +85,50 @@ impl Stage {
     }
 }
 
+/// A step on the way of a known connection's packet, for the profile of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The headers are read.
+    Parse,
+    /// The service is found.
+    Service,
+    /// Where the connection would be is known.
+    Hash,
+    /// The connection is found.
+    Connection,
+    /// Its state is noted, and its server found.
+    State,
+    /// The packet is counted.
+    Count,
+}
+
+impl Step {
+    /// All, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Parse, Self::Service, Self::Hash, Self::Connection, Self::State, Self::Count];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Parse => "parse",
+            Self::Service => "service",
+            Self::Hash => "hash",
+            Self::Connection => "connection",
+            Self::State => "state",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// Ends a packet's way where a profile wants it.
+macro_rules! step {
+    ($tables:ident, $step:ident, $seen:expr) => {
+        if let Some(verdict) = $tables.ends(Step::$step, $seen) {
+            return Ok(verdict);
+        }
+    };
+}
+
 /// What is to be done with a packet, and why, in one word, since a BPF function returns no more:
 /// interface (bits 47 to 16), event (15 to 8), action (7 to 0).
 #[must_use]
@@ -210,27 +254,32 @@ fn known<F: Family>(
         return Err(F::NEW);
     }
     let to = flow.destination();
+    step!(tables, Parse, flow.source_port.into());
     let Some(service) = index::service(tables, &to) else {
         return foreign(tables, &flow);
     };
+    step!(tables, Service, service.number.into());
     // Not the service's own, for which the search for the connection would wait.
     let virtual_hash = to.virtual_hash_in(tables);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
+    step!(tables, Hash, name.hash);
     let now = tables.now();
     let place = moved::place(tables, service, &client(&flow));
-    let (number, fate) = match place.filter(|place| place.phase() == Phase::Settled) {
-        Some(place) => (place.server(), stay(tables, place.server())),
-        None => match (connection::find::<F>(tables, &name, now), place) {
-            (Some(found), _) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
-            (None, Some(place)) if place.phase() == Phase::Watched => {
-                (place.server(), stay(tables, place.server()))
-            }
-            (None, _) => return Err(F::NEW),
-        },
+    let is_settled = place.is_some_and(|place| place.phase() == Phase::Settled);
+    let found = if is_settled { None } else { connection::find::<F>(tables, &name, now) };
+    step!(tables, Connection, found.as_ref().map_or(0, |found| found.word.0));
+    let (number, fate) = match (found, place) {
+        (Some(found), _) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
+        (None, Some(place)) if matches!(place.phase(), Phase::Settled | Phase::Watched) => {
+            (place.server(), stay(tables, place.server()))
+        }
+        (None, _) => return Err(F::NEW),
     };
     match fate {
         Fate::Continues(server) => {
+            step!(tables, State, server.interface.into());
             count_in(tables, number, &flow, 0);
+            step!(tables, Count, server.interface.into());
             Ok(forward::send(packet, &flow, server, Event::Known))
         }
         Fate::IsReset => Ok(answer::reset(packet, &flow, Event::Reset)),

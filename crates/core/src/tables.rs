@@ -8,6 +8,7 @@ use core::ops::ControlFlow;
 use crate::{
     clock::Ticks,
     connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
+    director::{Step, Verdict},
     family::{V4, V6},
     hash::Keys,
     moved,
@@ -112,6 +113,13 @@ pub trait Tables {
     fn wide_sets(&self) -> u32;
     /// A set of wide slots.
     fn wide(&self, set: u32) -> Option<&Set<Wide>>;
+
+    /// Where a profile ends the packet's way: after this step, with a verdict that depends on `seen`, so
+    /// that nothing which leads there can be left out.
+    #[inline(always)]
+    fn ends(&self, _after: Step, _seen: u64) -> Option<Verdict> {
+        None
+    }
 
     /// Counts the event with this number on this CPU.
     fn count_event(&self, event: u8);

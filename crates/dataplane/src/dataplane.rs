@@ -98,7 +98,7 @@ impl Dataplane {
     }
 
     /// As [`Self::load_detached`], but another build of the program, and with these keys: to
-    /// compare builds.
+    /// compare builds, or to measure parts.
     ///
     /// # Errors
     /// The object is none, the kernel refuses, or the capacity cannot be had.
@@ -191,6 +191,22 @@ impl Dataplane {
     /// There is no program: the tables are in memory only.
     pub fn program(&self) -> Result<BorrowedFd<'_>, Error> {
         self.kernel.as_ref().ok_or(Error::NotLoaded)?.fd()
+    }
+
+    /// Loads one more program of the object: for profiles.
+    ///
+    /// # Errors
+    /// There is no such program, or the kernel refuses.
+    pub fn load_more(&mut self, name: &'static str) -> Result<(), Error> {
+        self.kernel.as_mut().ok_or(Error::NotLoaded)?.load_more(name)
+    }
+
+    /// The descriptor of a program of the object.
+    ///
+    /// # Errors
+    /// There is none of this name, or it is not loaded.
+    pub fn program_named(&self, name: &'static str) -> Result<BorrowedFd<'_>, Error> {
+        self.kernel.as_ref().ok_or(Error::NotLoaded)?.fd_of(name)
     }
 
     /// What each of the programs takes of the kernel's limits.

@@ -109,13 +109,24 @@ impl Kernel {
         Ok(())
     }
 
-    /// The descriptor of the program that interfaces get.
-    pub(crate) fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
-        Ok(self.xdp()?.fd().map_err(program_error)?.as_fd())
+    /// Loads one more program of the object.
+    pub(crate) fn load_more(&mut self, name: &'static str) -> Result<(), Error> {
+        let program = self.ebpf.program_mut(name).ok_or(Error::Lacks(name))?;
+        let program: &mut Xdp = program.try_into().or(Err(Error::Lacks(name)))?;
+        program.load().map_err(program_error)
     }
 
-    fn xdp(&self) -> Result<&Xdp, Error> {
-        let name = Stage::Entry.name();
+    /// The descriptor of the program that interfaces get.
+    pub(crate) fn fd(&self) -> Result<BorrowedFd<'_>, Error> {
+        self.fd_of(Stage::Entry.name())
+    }
+
+    /// The descriptor of a program.
+    pub(crate) fn fd_of(&self, name: &'static str) -> Result<BorrowedFd<'_>, Error> {
+        Ok(self.xdp(name)?.fd().map_err(program_error)?.as_fd())
+    }
+
+    fn xdp(&self, name: &'static str) -> Result<&Xdp, Error> {
         let program = self.ebpf.program(name).ok_or(Error::Lacks(name))?;
         program.try_into().map_err(|_other_type| Error::Lacks(name))
     }
@@ -162,7 +173,7 @@ impl Kernel {
             ctx_in: Some(&context),
             ..TestRunOptions::new()
         };
-        let result = self.xdp()?.test_run(options).map_err(program_error)?;
+        let result = self.xdp(Stage::Entry.name())?.test_run(options).map_err(program_error)?;
         out.truncate(result.data_size_out as usize);
         Ok((result.return_value, out))
     }

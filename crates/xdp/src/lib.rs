@@ -25,7 +25,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lvs_core::{
-    director::{self, Action, Stage, Verdict},
+    director::{self, Action, Stage, Step, Verdict},
     tables::{Event, Tables as _},
 };
 
@@ -51,7 +51,7 @@ macro_rules! programs {
         $(#[$doc])*
         #[xdp]
         pub fn $name(ctx: XdpContext) -> u32 {
-            run(&ctx, Stage::$stage)
+            run(&ctx, Stage::$stage, None)
         }
     )*};
 }
@@ -75,9 +75,33 @@ programs! {
     lvs_related_v6 = RelatedV6;
 }
 
+#[cfg(feature = "profile")]
+mod profile {
+    use super::{Stage, XdpContext, run, xdp};
+    use lvs_core::director::Step;
+
+    macro_rules! programs {
+        ($($name:ident = $step:ident;)*) => {$(
+            #[xdp]
+            pub fn $name(ctx: XdpContext) -> u32 {
+                run(&ctx, Stage::Entry, Some(Step::$step))
+            }
+        )*};
+    }
+
+    programs! {
+        until_parse = Parse;
+        until_service = Service;
+        until_hash = Hash;
+        until_connection = Connection;
+        until_state = State;
+        until_count = Count;
+    }
+}
+
 #[inline(always)]
-fn run(ctx: &XdpContext, stage: Stage) -> u32 {
-    let tables = maps::Kernel::new(ctx);
+fn run(ctx: &XdpContext, stage: Stage, until: Option<Step>) -> u32 {
+    let tables = maps::Kernel::new(ctx, until);
     let verdict = match director::run(stage, &mut frame::Frame::new(ctx), &tables) {
         Ok(verdict) => verdict,
         Err(next) => {

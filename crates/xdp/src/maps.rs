@@ -14,12 +14,15 @@ use aya_ebpf::{
 use lvs_core::{
     clock::Ticks,
     connection::{self, Insertion, Name, Narrow, Set, Wide, Word},
+    director::{Step, Verdict},
     family::{V4, V6},
     hash::Keys,
     moved,
     scheduler::{self, Client},
     shared::Shared64,
-    tables::{Candidate, Counters, Events, IndexLine, Route, Server, Service, Standing, Tables},
+    tables::{
+        Candidate, Counters, Event, Events, IndexLine, Route, Server, Service, Standing, Tables,
+    },
 };
 
 /// Values that the loader sets before the kernel verifies the program, which then knows them.
@@ -102,17 +105,19 @@ static COUNTERS: Array<Counters, 1, MMAP> = Array::new();
 pub(crate) struct Kernel {
     /// Null in the global functions, which have no packet.
     ctx: *mut xdp_md,
+    /// After which step a profile ends the packet's way.
+    until: Option<Step>,
 }
 
 impl Kernel {
     #[inline(always)]
-    pub(crate) fn new(ctx: &XdpContext) -> Self {
-        Self { ctx: ctx.ctx }
+    pub(crate) fn new(ctx: &XdpContext, until: Option<Step>) -> Self {
+        Self { ctx: ctx.ctx, until }
     }
 
     #[inline(always)]
     fn global() -> Self {
-        Self { ctx: core::ptr::null_mut() }
+        Self { ctx: core::ptr::null_mut(), until: None }
     }
 }
 
@@ -249,6 +254,14 @@ impl Tables for Kernel {
     #[inline(always)]
     fn wide(&self, set: u32) -> Option<&Set<Wide>> {
         WIDE.get(set)
+    }
+
+    #[inline(always)]
+    fn ends(&self, after: Step, seen: u64) -> Option<Verdict> {
+        (self.until? == after).then(|| {
+            let event = if seen == u64::MAX { Event::Inconsistent } else { Event::Known };
+            Verdict::transmit(event)
+        })
     }
 
     #[inline(always)]
