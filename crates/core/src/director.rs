@@ -39,7 +39,7 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Where every packet comes in: IPv4 of a known connection, or of no service.
+    /// Where every packet comes in: plain IPv4 of a known connection, or of no service.
     Entry = 0,
     /// A new connection.
     NewV4 = 1,
@@ -48,26 +48,38 @@ pub enum Stage {
     /// An ICMP message.
     RelatedV4 = 3,
     /// As [`Self::Entry`], of IPv6.
-    KnownV6 = 4,
+    PlainV6 = 4,
     /// As [`Self::NewV4`].
     NewV6 = 5,
     /// As [`Self::ReplyV4`].
     ReplyV6 = 6,
     /// As [`Self::RelatedV4`].
     RelatedV6 = 7,
+    /// As [`Self::Entry`], with any headers: VLAN tags, options.
+    AnyV4 = 8,
+    /// As [`Self::PlainV6`], with any headers: VLAN tags, extensions.
+    AnyV6 = 9,
+    /// As [`Self::Entry`], of services that remember only the connections that moved.
+    MovedV4 = 10,
+    /// As [`Self::MovedV4`].
+    MovedV6 = 11,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Entry,
         Self::NewV4,
         Self::ReplyV4,
         Self::RelatedV4,
-        Self::KnownV6,
+        Self::PlainV6,
         Self::NewV6,
         Self::ReplyV6,
         Self::RelatedV6,
+        Self::AnyV4,
+        Self::AnyV6,
+        Self::MovedV4,
+        Self::MovedV6,
     ];
 
     /// Name of its kernel program.
@@ -77,10 +89,14 @@ impl Stage {
             Self::NewV4 => "lvs_new_v4",
             Self::ReplyV4 => "lvs_reply_v4",
             Self::RelatedV4 => "lvs_related_v4",
-            Self::KnownV6 => "lvs_known_v6",
+            Self::PlainV6 => "lvs_plain_v6",
             Self::NewV6 => "lvs_new_v6",
             Self::ReplyV6 => "lvs_reply_v6",
             Self::RelatedV6 => "lvs_related_v6",
+            Self::AnyV4 => "lvs_any_v4",
+            Self::AnyV6 => "lvs_any_v6",
+            Self::MovedV4 => "lvs_moved_v4",
+            Self::MovedV6 => "lvs_moved_v6",
         }
     }
 }
@@ -213,20 +229,56 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
 /// The stage that the packet, which is as it was, is left to.
 #[inline(always)]
 pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
-    let Ok((ethertype, l3)) = ethernet::parse(packet) else {
-        return Ok(Verdict::pass(Event::Truncated));
+    match stage {
+        Stage::Entry => match Flow::<V4>::plain(packet) {
+            Some(flow) => known(packet, tables, &flow),
+            None => other(packet),
+        },
+        Stage::PlainV6 => match Flow::<V6>::plain(packet) {
+            Some(flow) => known(packet, tables, &flow),
+            None => Err(Stage::AnyV6),
+        },
+        Stage::MovedV4 => moved::<V4>(packet, tables),
+        Stage::MovedV6 => moved::<V6>(packet, tables),
+        Stage::AnyV4 => any::<V4>(packet, tables),
+        Stage::AnyV6 => any::<V6>(packet, tables),
+        Stage::NewV4 => new::<V4>(packet, tables),
+        Stage::NewV6 => new::<V6>(packet, tables),
+        Stage::ReplyV4 => Ok(reply::<V4>(packet, tables)),
+        Stage::ReplyV6 => Ok(reply::<V6>(packet, tables)),
+        Stage::RelatedV4 => Ok(related::process::<V4>(packet, tables)),
+        Stage::RelatedV6 => Ok(related::process::<V6>(packet, tables)),
+    }
+}
+
+/// A packet that is no plain IPv4.
+#[inline(always)]
+fn other(packet: &impl Packet) -> Result<Verdict, Stage> {
+    match ethernet::parse(packet) {
+        Ok((ethertype::IPV4, _)) => Err(Stage::AnyV4),
+        Ok((ethertype::IPV6, _)) => Err(Stage::PlainV6),
+        Ok(_) => Ok(Verdict::pass(Event::NotIp)),
+        Err(truncated) => Ok(truncated.into()),
+    }
+}
+
+/// As [`known`], whatever headers the packet has.
+#[inline(always)]
+fn any<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let ip = match ethernet::parse(packet) {
+        Ok((_, l3)) => F::read(packet, l3, true),
+        Err(truncated) => Err(truncated.into()),
     };
-    match (stage, ethertype) {
-        (Stage::Entry, ethertype::IPV4) => known::<V4>(packet, tables, l3),
-        (Stage::Entry, ethertype::IPV6) => Err(Stage::KnownV6),
-        (Stage::Entry, _) => Ok(Verdict::pass(Event::NotIp)),
-        (Stage::NewV4, _) => new::<V4>(packet, tables, l3),
-        (Stage::ReplyV4, _) => Ok(reply::<V4>(packet, tables, l3)),
-        (Stage::RelatedV4, _) => Ok(related::process::<V4>(packet, tables, l3)),
-        (Stage::KnownV6, _) => known::<V6>(packet, tables, l3),
-        (Stage::NewV6, _) => new::<V6>(packet, tables, l3),
-        (Stage::ReplyV6, _) => Ok(reply::<V6>(packet, tables, l3)),
-        (Stage::RelatedV6, _) => Ok(related::process::<V6>(packet, tables, l3)),
+    let ip = match ip {
+        Ok(ip) => ip,
+        Err(verdict) => return Ok(verdict),
+    };
+    if ip.protocol == F::ICMP {
+        return Err(F::RELATED);
+    }
+    match Flow::read(packet, ip) {
+        Ok(flow) => known(packet, tables, &flow),
+        Err(verdict) => Ok(verdict),
     }
 }
 
@@ -236,19 +288,8 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
 fn known<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
-    l3: usize,
+    flow: &Flow<F>,
 ) -> Result<Verdict, Stage> {
-    let ip = match F::read(packet, l3, true) {
-        Ok(ip) => ip,
-        Err(verdict) => return Ok(verdict),
-    };
-    if ip.protocol == F::ICMP {
-        return Err(F::RELATED);
-    }
-    let flow = match Flow::read(packet, ip) {
-        Ok(flow) => flow,
-        Err(verdict) => return Ok(verdict),
-    };
     // Mostly of a new connection: better looked up only once.
     if flow.opens() {
         return Err(F::NEW);
@@ -256,33 +297,70 @@ fn known<F: Family>(
     let to = flow.destination();
     step!(tables, Parse, flow.source_port.into());
     let Some(service) = index::service(tables, &to) else {
-        return foreign(tables, &flow);
+        return foreign(tables, flow);
     };
+    if service.moved != 0 {
+        return Err(F::MOVED);
+    }
     step!(tables, Service, service.number.into());
     // Not the service's own, for which the search for the connection would wait.
     let virtual_hash = to.virtual_hash_in(tables);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     step!(tables, Hash, name.hash);
     let now = tables.now();
-    let place = moved::place(tables, service, &client(&flow));
-    let is_settled = place.is_some_and(|place| place.phase() == Phase::Settled);
-    let found = if is_settled { None } else { connection::find::<F>(tables, &name, now) };
-    step!(tables, Connection, found.as_ref().map_or(0, |found| found.word.0));
-    let (number, fate) = match (found, place) {
-        (Some(found), _) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
-        (None, Some(place)) if matches!(place.phase(), Phase::Settled | Phase::Watched) => {
-            (place.server(), stay(tables, place.server()))
-        }
-        (None, _) => return Err(F::NEW),
+    let Some(found) = connection::find::<F>(tables, &name, now) else {
+        return Err(F::NEW);
     };
+    step!(tables, Connection, found.word.0);
+    let fate = go_on(tables, flow, service, &found, now);
+    finish(packet, tables, flow, found.word.server(), fate)
+}
+
+/// As [`known`], of a service that remembers only the connections that moved.
+#[inline(always)]
+fn moved<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let flow = match read::<F>(packet) {
+        Ok(flow) => flow,
+        Err(verdict) => return Ok(verdict),
+    };
+    let Some(service) = index::service(tables, &flow.destination()) else {
+        return foreign(tables, &flow);
+    };
+    let place = moved::place(tables, service, &client(&flow));
+    let (number, fate) = if place.phase() == Phase::Settled {
+        (place.server(), stay(tables, place.server()))
+    } else {
+        let (number, virtual_hash) = (service.number, service.virtual_hash);
+        let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
+        let now = tables.now();
+        match connection::find::<F>(tables, &name, now) {
+            Some(found) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
+            None if place.phase() == Phase::Watched => {
+                (place.server(), stay(tables, place.server()))
+            }
+            None => return Err(F::NEW),
+        }
+    };
+    finish(packet, tables, &flow, number, fate)
+}
+
+/// Does what becomes of a packet of a known connection.
+#[inline(always)]
+fn finish<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    number: u32,
+    fate: Fate<'_>,
+) -> Result<Verdict, Stage> {
     match fate {
         Fate::Continues(server) => {
             step!(tables, State, server.interface.into());
-            count_in(tables, number, &flow, 0);
+            count_in(tables, number, flow, 0);
             step!(tables, Count, server.interface.into());
-            Ok(forward::send(packet, &flow, server, Event::Known))
+            Ok(forward::send(packet, flow, server, Event::Known))
         }
-        Fate::IsReset => Ok(answer::reset(packet, &flow, Event::Reset)),
+        Fate::IsReset => Ok(answer::reset(packet, flow, Event::Reset)),
         Fate::StartsAnew => Err(F::NEW),
         Fate::IsLost => Ok(Verdict::drop(Event::Inconsistent)),
     }
@@ -300,9 +378,10 @@ fn client<F: Family>(flow: &Flow<F>) -> Client {
     Client { address: F::words(flow.ip.source), port: flow.source_port }
 }
 
-/// Reads the headers from `l3` on.
+/// Reads the headers.
 #[inline(always)]
-fn read<F: Family>(packet: &impl Packet, l3: usize) -> Result<Flow<F>, Verdict> {
+fn read<F: Family>(packet: &impl Packet) -> Result<Flow<F>, Verdict> {
+    let (_, l3) = ethernet::parse(packet)?;
     Flow::read(packet, F::read(packet, l3, true)?)
 }
 
@@ -316,6 +395,7 @@ fn foreign<F: Family>(tables: &impl Tables, flow: &Flow<F>) -> Result<Verdict, S
 }
 
 /// What becomes of a packet of a known connection.
+#[derive(Clone, Copy)]
 enum Fate<'t> {
     /// It goes to the connection's server.
     Continues(&'t Server),
@@ -378,12 +458,8 @@ fn stays<F: Family>(flow: &Flow<F>, admission: Admission) -> bool {
 /// A packet of no known connection of a client: schedules a new one and forwards its first packet.
 /// Also a SYN of a known one.
 #[inline(always)]
-fn new<F: Family>(
-    packet: &mut impl Packet,
-    tables: &impl Tables,
-    l3: usize,
-) -> Result<Verdict, Stage> {
-    let flow = match read::<F>(packet, l3) {
+fn new<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let flow = match read::<F>(packet) {
         Ok(flow) => flow,
         Err(verdict) => return Ok(verdict),
     };
@@ -409,11 +485,7 @@ fn new<F: Family>(
     };
     // Read anew: what is kept lies on the stack while others need it.
     packet.look_anew();
-    let l3 = match ethernet::parse(packet) {
-        Ok((_, l3)) => l3,
-        Err(truncated) => return Ok(truncated.into()),
-    };
-    let flow = match read::<F>(packet, l3) {
+    let flow = match read::<F>(packet) {
         Ok(flow) => flow,
         Err(verdict) => return Ok(verdict),
     };
@@ -450,7 +522,7 @@ fn begin<'t, F: Family>(
     let standing = tables.standing(service.number.into()).ok_or_else(inconsistent)?;
     let client = client(flow);
     let unknown = moved::unknown(tables, service, &client, flow.opens());
-    if unknown.phase() == Phase::Settled {
+    if unknown.stays() {
         let server = related::server_of(tables, unknown.server()).ok_or_else(inconsistent)?;
         let event = if flow.opens() { Event::New } else { Event::Known };
         return Ok((unknown.server(), server, flow.opens().into(), event));
@@ -515,8 +587,8 @@ fn belongs<F: Family>(tables: &impl Tables, flow: &Flow<F>, server: u32) -> Resu
 
 /// Sends an answer of a server behind NAT, noted and counted, to its client.
 #[inline(always)]
-fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
-    let flow = match read::<F>(packet, l3) {
+fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
+    let flow = match read::<F>(packet) {
         Ok(flow) => flow,
         Err(verdict) => return verdict,
     };

@@ -1,4 +1,6 @@
 //! What differs between IPv4 and IPv6.
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
 use crate::{
     answer::pseudo_header,
     clock::Ticks,
@@ -8,7 +10,13 @@ use crate::{
     hash::Keys,
     packet::{Packet, Truncated},
     tables::{Event, Tables},
-    wire::{Raw64, checksum::Sum, ethernet::ethertype, icmp, ipv4, ipv6},
+    wire::{
+        Raw64,
+        checksum::Sum,
+        ethernet::{self, Ethernet, ethertype},
+        icmp, ipv4, ipv6,
+        tcp::Tcp,
+    },
 };
 
 /// An IP packet as its headers describe it.
@@ -49,6 +57,16 @@ impl<F: Family> Ip<F> {
 /// All headers lie within as many bytes; a mask, by which the verifier knows it.
 const HEADERS: usize = 0xfff;
 
+/// The start of a packet as nearly all are, to look at its length once.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Start<H> {
+    ethernet: Ethernet,
+    ip: H,
+    /// The longest of the transport headers without options.
+    transport: [u8; size_of::<Tcp>()],
+}
+
 /// An address family.
 pub trait Family: Copy {
     /// An address, as loaded from a packet.
@@ -65,6 +83,10 @@ pub trait Family: Copy {
     const ENCAPSULATED: u8;
     /// Its ethertype.
     const ETHERTYPE: u16;
+    /// The stage of packets with other headers than [`Self::plain`] reads.
+    const ANY: Stage;
+    /// The stage of services that remember only moved connections.
+    const MOVED: Stage;
     /// The stage of new connections.
     const NEW: Stage;
     /// The stage of answers of servers behind NAT.
@@ -82,6 +104,9 @@ pub trait Family: Copy {
     /// # Errors
     /// What becomes of a packet that cannot be balanced.
     fn read<P: Packet>(packet: &P, l3: usize, whole: bool) -> Result<Ip<Self>, Verdict>;
+    /// Reads the IP header of a packet as nearly all are: without VLAN tags, options and extensions,
+    /// and whole. All its places are constants. `None`: it may be another.
+    fn plain<P: Packet>(packet: &P) -> Option<Ip<Self>>;
     /// Source and destination, as the header at `l3` has them.
     ///
     /// # Errors
@@ -175,6 +200,8 @@ impl Family for V4 {
     const ICMP: u8 = icmp::v4::PROTOCOL;
     const ENCAPSULATED: u8 = ipv4::IPIP;
     const ETHERTYPE: u16 = ethertype::IPV4;
+    const ANY: Stage = Stage::AnyV4;
+    const MOVED: Stage = Stage::MovedV4;
     const NEW: Stage = Stage::NewV4;
     const REPLY: Stage = Stage::ReplyV4;
     const RELATED: Stage = Stage::RelatedV4;
@@ -212,6 +239,25 @@ impl Family for V4 {
             l4: (l3 + header_len) as u16,
             protocol: header.protocol,
             ttl: header.ttl,
+        })
+    }
+
+    #[inline(always)]
+    fn plain<P: Packet>(packet: &P) -> Option<Ip<Self>> {
+        let Start { ethernet, ip, .. }: &Start<ipv4::Ipv4> = packet.view(0).ok()?;
+        let len = ip.total_len.get();
+        let is_plain = ethernet.ethertype.get() == ethertype::IPV4
+            && ip.version_ihl == 0x45
+            && usize::from(len) <= packet.len() - ethernet::LEN
+            && ip.fragment.get() & ipv4::FRAGMENTED == 0;
+        is_plain.then(|| Ip {
+            source: ip.source.get(),
+            destination: ip.destination.get(),
+            len,
+            l3: ethernet::LEN as u16,
+            l4: (ethernet::LEN + ipv4::LEN) as u16,
+            protocol: ip.protocol,
+            ttl: ip.ttl,
         })
     }
 
@@ -337,6 +383,8 @@ impl Family for V6 {
     const ICMP: u8 = icmp::v6::PROTOCOL;
     const ENCAPSULATED: u8 = ipv6::next::IPV6;
     const ETHERTYPE: u16 = ethertype::IPV6;
+    const ANY: Stage = Stage::AnyV6;
+    const MOVED: Stage = Stage::MovedV6;
     const NEW: Stage = Stage::NewV6;
     const REPLY: Stage = Stage::ReplyV6;
     const RELATED: Stage = Stage::RelatedV6;
@@ -373,6 +421,24 @@ impl Family for V6 {
             l4: packet.forget(l4, HEADERS) as u16,
             protocol,
             ttl: header.hop_limit,
+        })
+    }
+
+    #[inline(always)]
+    fn plain<P: Packet>(packet: &P) -> Option<Ip<Self>> {
+        let Start { ethernet, ip, .. }: &Start<ipv6::Ipv6> = packet.view(0).ok()?;
+        let len = ip.payload_len.get().checked_add(ipv6::LEN as u16)?;
+        let is_plain = ethernet.ethertype.get() == ethertype::IPV6
+            && ip.version_class_flow.get() >> 28 == 6
+            && usize::from(len) <= packet.len() - ethernet::LEN;
+        is_plain.then(|| Ip {
+            source: ip.source.map(Raw64::get),
+            destination: ip.destination.map(Raw64::get),
+            len,
+            l3: ethernet::LEN as u16,
+            l4: (ethernet::LEN + ipv6::LEN) as u16,
+            protocol: ip.next_header,
+            ttl: ip.hop_limit,
         })
     }
 

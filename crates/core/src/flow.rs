@@ -60,6 +60,12 @@ impl<F: Family> Flow<F> {
         Ok(Self { ip, source_port, destination_port, protocol, flags })
     }
 
+    /// As [`Self::read`], of a packet as nearly all are: see [`Family::plain`].
+    #[inline(always)]
+    pub fn plain(packet: &impl Packet) -> Option<Self> {
+        Self::read(packet, F::plain(packet)?).ok()
+    }
+
     /// Whether it asks for a new TCP connection.
     #[inline(always)]
     pub fn opens(&self) -> bool {

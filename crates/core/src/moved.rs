@@ -46,6 +46,12 @@ impl Place {
         self.0 & Self::SERVER
     }
 
+    /// Whether its server has connections that have no entry.
+    #[inline(always)]
+    pub const fn stays(self) -> bool {
+        matches!(self.phase(), Phase::Settled | Phase::Watched)
+    }
+
     /// What becomes of packets here.
     #[inline(always)]
     pub const fn phase(self) -> Phase {
@@ -58,19 +64,10 @@ impl Place {
     }
 }
 
-/// The place of a client's connections in the ring of a service that remembers only moved ones.
-#[inline(always)]
-pub fn place(tables: &impl Tables, service: &Service, client: &Client) -> Option<Place> {
-    if service.moved == 0 {
-        return None;
-    }
-    let place = scheduler::place(service.scheduler, service.flags, client);
-    tables.ring(service.ring + place).map(Place)
-}
-
-/// Whose a connection of `client` is that has no entry, as a place of its own: where it stays
-/// ([`Phase::Settled`]), whose it was, so that it needs an entry ([`Phase::Moves`]), or nobody's, so that
-/// the scheduler decides ([`Phase::Remembered`]). `opens`: it begins with this packet.
+/// Whose a connection of `client` is, if it has no entry, as a place of its own: where it stays
+/// ([`Phase::Settled`], [`Phase::Watched`]), whose it was, so that it needs an entry
+/// ([`Phase::Moves`]), or nobody's, so that the scheduler decides ([`Phase::Remembered`]). `opens`: it
+/// begins with this packet.
 #[inline(always)]
 pub fn unknown(tables: &impl Tables, service: &Service, client: &Client, opens: bool) -> Place {
     if service.moved | service.before == 0 {
@@ -79,17 +76,25 @@ pub fn unknown(tables: &impl Tables, service: &Service, client: &Client, opens: 
     Place(tables.unknown(service, client, opens))
 }
 
+/// The place of a client's connections in the ring of a service that remembers only moved ones.
+#[inline(always)]
+pub fn place(tables: &impl Tables, service: &Service, client: &Client) -> Place {
+    let place = scheduler::place(service.scheduler, service.flags, client);
+    Place(tables.ring(service.ring + place).unwrap_or(0))
+}
+
 /// As [`unknown`], of a service that has places or had them, as a word.
 #[inline(always)]
 pub fn look(tables: &impl Tables, service: &Service, client: &Client, opens: bool) -> u32 {
-    let phase = match place(tables, service, client) {
-        Some(place) if matches!(place.phase(), Phase::Settled | Phase::Watched) => {
-            return Place::new(place.server(), Phase::Settled).0;
+    if service.moved != 0 {
+        let place = place(tables, service, client);
+        match place.phase() {
+            Phase::Settled | Phase::Watched => return place.0,
+            Phase::Remembered => return Place::new(0, Phase::Remembered).0,
+            Phase::Moves => {}
         }
-        Some(place) => place.phase(),
-        None => Phase::Moves,
-    };
-    let before = if opens || phase != Phase::Moves { 0 } else { before(tables, service, client) };
+    }
+    let before = if opens { 0 } else { before(tables, service, client) };
     Place::new(before, if before == 0 { Phase::Remembered } else { Phase::Moves }).0
 }
 

@@ -15,6 +15,7 @@ use crate::{
     wire::{
         Raw16,
         checksum::Sum,
+        ethernet,
         icmp::{self, Icmp},
     },
 };
@@ -49,7 +50,8 @@ impl<F: Family> Embedded<F> {
 /// Handles an ICMP message; one that is no error or concerns none of our connections goes up the
 /// stack.
 #[inline(always)]
-pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables, l3: usize) -> Verdict {
+pub fn process<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
+    let Ok((_, l3)) = ethernet::parse(packet) else { return Verdict::pass(Event::Truncated) };
     let ip = &match F::read(packet, l3, true) {
         Ok(ip) => ip,
         Err(verdict) => return verdict,

@@ -65,14 +65,22 @@ programs! {
     lvs_reply_v4 = ReplyV4;
     /// See [`Stage::RelatedV4`].
     lvs_related_v4 = RelatedV4;
-    /// See [`Stage::KnownV6`].
-    lvs_known_v6 = KnownV6;
+    /// See [`Stage::PlainV6`].
+    lvs_plain_v6 = PlainV6;
     /// See [`Stage::NewV6`].
     lvs_new_v6 = NewV6;
     /// See [`Stage::ReplyV6`].
     lvs_reply_v6 = ReplyV6;
     /// See [`Stage::RelatedV6`].
     lvs_related_v6 = RelatedV6;
+    /// See [`Stage::AnyV4`].
+    lvs_any_v4 = AnyV4;
+    /// See [`Stage::AnyV6`].
+    lvs_any_v6 = AnyV6;
+    /// See [`Stage::MovedV4`].
+    lvs_moved_v4 = MovedV4;
+    /// See [`Stage::MovedV6`].
+    lvs_moved_v6 = MovedV6;
 }
 
 #[cfg(feature = "profile")]
@@ -125,10 +133,10 @@ fn run(ctx: &XdpContext, stage: Stage, until: Option<Step>) -> u32 {
 fn go_on(ctx: &XdpContext, stage: Stage) {
     // SAFETY: the kernel's context.
     let jump = |stage: Stage| unsafe { STAGES.tail_call(ctx, stage as u32) };
-    // A read of another width after each: of arms that are alike, the compiler makes one call with a
+    // Another read, or two, after each: of arms that are alike, the compiler makes one call with a
     // variable number, and the kernel an indirect jump of that.
     match stage {
-        Stage::KnownV6 => {
+        Stage::PlainV6 | Stage::AnyV6 => {
             jump(stage);
             frame::read_zero::<u8>();
         }
@@ -139,6 +147,15 @@ fn go_on(ctx: &XdpContext, stage: Stage) {
         Stage::RelatedV4 | Stage::RelatedV6 => {
             jump(stage);
             frame::read_zero::<u32>();
+        }
+        Stage::AnyV4 => {
+            jump(stage);
+            frame::read_zero::<u64>();
+        }
+        Stage::MovedV4 | Stage::MovedV6 => {
+            jump(stage);
+            frame::read_zero::<u8>();
+            frame::read_zero::<u16>();
         }
         Stage::Entry | Stage::NewV4 | Stage::NewV6 => jump(stage),
     }
