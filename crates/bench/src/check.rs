@@ -28,7 +28,7 @@ pub(crate) fn outcome(
     ensure!(verdict == expected, "the verdict is {verdict} instead of {expected}");
     match subject {
         Subject::Floor | Subject::Lvs(Traffic::Until(..)) => {
-            ensure!(sent == got, "the packet changed")
+            ensure!(sent == got, "the packet changed");
         }
         Subject::Practical | Subject::Memory => {
             let (before, after) = (parse(sent)?, parse(got)?);

@@ -107,7 +107,9 @@ impl Tables {
         let capacity = Capacity { connections, services: 64, servers: 1024 };
         let dataplane = match share {
             Share::Profile(_) => profile(capacity)?,
-            _ => Dataplane::load_detached(capacity)?,
+            Share::Few | Share::Own(..) | Share::Emptied | Share::Filled => {
+                Dataplane::load_detached(capacity)?
+            }
         };
         self.0.push(Table { share, services: Vec::new(), dataplane });
         Ok(self.0.len() - 1)
