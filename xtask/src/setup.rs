@@ -1,7 +1,8 @@
 //! What the laboratory needs of the machine: checked, installed where that is allowed, or named.
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
+    io::Write,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     process::{Command, Stdio},
 };
 
@@ -12,6 +13,11 @@ use crate::screen::Screen;
 
 /// Programs with the Debian packages that have them.
 const NEEDED: [(&str, &str); 1] = [("ip", "iproute2")];
+/// What the benchmark of the whole way compares with.
+const PEERS: [(&str, &str); 3] =
+    [("nft", "nftables"), ("haproxy", "haproxy"), ("nginx", "libnginx-mod-stream")];
+/// Says whether packages may start services; absent: they may.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// The oldest kernel that the data plane is made for.
 const KERNEL: (u32, u32) = (6, 1);
 
@@ -25,6 +31,45 @@ pub(crate) fn prepare(screen: &mut Screen, command: &str) -> Result<()> {
         }
     }
     probe()
+}
+
+/// Makes the machine ready to compare with others: as [`prepare`], and what they need.
+pub(crate) fn prepare_peers(screen: &mut Screen, command: &str) -> Result<()> {
+    prepare(screen, command)?;
+    let missing = |(program, _): &&(&str, &str)| find_program(program).is_none();
+    let missing: Vec<_> = PEERS.iter().filter(missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let _quiet = Quiet::new()?;
+    missing.into_iter().try_for_each(|(program, package)| install(screen, program, package))
+}
+
+/// Keeps packages from starting services, as long as it lives.
+struct Quiet {
+    made: bool,
+}
+
+impl Quiet {
+    fn new() -> Result<Self> {
+        // An administrator's own policy stays.
+        let made = !fs::exists(POLICY)?;
+        if made {
+            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+            file.and_then(|mut file| file.write_all(b"#!/bin/sh\nexit 101\n"))
+                .with_context(|| format!("write {POLICY}"))?;
+        }
+        Ok(Self { made })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if self.made {
+            // What cannot be removed is an administrator's to see to.
+            drop(fs::remove_file(POLICY));
+        }
+    }
 }
 
 fn check_root(command: &str) -> Result<()> {

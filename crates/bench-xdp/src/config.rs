@@ -1,4 +1,4 @@
-//! What a wrapper is told; the same file is part of the program that fills it in.
+//! What a wrapper is told, and what a sink tells; the same file is part of the program that fills it in.
 
 /// Longest packet start that is restored: Ethernet, IPv6 and TCP headers, in whole words.
 pub const HEADER: usize = 80;
@@ -29,4 +29,14 @@ pub struct Config {
     pub outer: u64,
     /// How the packet begins.
     pub header: [u8; HEADER],
+}
+
+/// The start of a frame that arrived; zeros after its end.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Sample {
+    /// As much as all frames have.
+    pub start: [u8; 60],
+    /// As much as an outer header adds.
+    pub rest: [u8; 20],
 }

@@ -1,5 +1,5 @@
 //! Kernel programs that measure the data plane's: wrappers that make every run of
-//! `BPF_PROG_TEST_RUN` see a fresh packet, and floors to compare with.
+//! `BPF_PROG_TEST_RUN` see a fresh packet, floors to compare with, and both ends of a cable.
 #![no_std]
 #![expect(unsafe_code, reason = "maps, helpers and packet memory are reached through raw pointers")]
 #![expect(
@@ -11,6 +11,7 @@
               are reached by name"
 )]
 
+mod cable;
 mod config;
 mod floor;
 mod packet;

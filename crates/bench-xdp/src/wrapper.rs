@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[btf_map]
-static CONFIG: Array<Config, 1> = Array::new();
+pub(crate) static CONFIG: Array<Config, 1> = Array::new();
 /// The program under test. Its place is constant, so the kernel makes a direct jump of the call.
 #[map]
 static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -52,7 +52,7 @@ fn wrap(ctx: &XdpContext, restore: fn(&XdpContext, &Config, u32) -> Option<()>) 
 
 /// The address of the client of a packet.
 #[inline(always)]
-fn flow(config: &Config, number: u64) -> u32 {
+pub(crate) fn flow(config: &Config, number: u64) -> u32 {
     let flow = if config.cold_share == 0 {
         number.wrapping_mul(config.stride) & config.mask
     } else {
@@ -82,7 +82,7 @@ fn word<T: Copy>(config: &Config, at: usize) -> T {
 }
 
 #[inline(always)]
-fn restore_v4(ctx: &XdpContext, config: &Config, flow: u32) -> Option<()> {
+pub(crate) fn restore_v4(ctx: &XdpContext, config: &Config, flow: u32) -> Option<()> {
     let packet: Start<54> = Start::of(ctx)?;
     copy!(config to packet: u32 at 0, u32 at 4, u32 at 8, u16 at 12);
     copy!(config to packet: u64 at 14, u32 at 22, u64 at 34, u32 at 42, u64 at 46);

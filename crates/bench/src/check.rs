@@ -53,7 +53,8 @@ fn parse(frame: &[u8]) -> Result<Parsed<'_>> {
     packet::parse(frame).with_context(|| format!("no whole packet: {frame:02x?}"))
 }
 
-fn forwarded(service: Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
+/// Judges what came out at a server of the service.
+pub(crate) fn forwarded(service: Service, number: u8, sent: &[u8], got: &[u8]) -> Result<()> {
     let (before, after) = (parse(sent)?, parse(got)?);
     checksum(got)?;
     let (Some(sent), Some(outer), Some(inner)) = (before.inner(), after.outer(), after.inner())

@@ -1,6 +1,7 @@
 //! `lvs-bench`: what a packet costs in the kernel program, beside the least that it could cost.
 mod check;
 mod frame;
+mod lab;
 mod measure;
 mod place;
 mod plot;
@@ -20,12 +21,16 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 use lvs_lab::Lab;
 
-use crate::{measure::Effort, place::Place};
+use crate::{measure::Effort, place::Place, plot::Chart};
 
 /// Measures nanoseconds per packet and compares them with floors of the same run.
 #[derive(Debug, Parser)]
 #[command(name = "lvs-bench", version)]
 struct Arguments {
+    /// The whole way through interfaces, beside what else balances or routes. Needs nftables,
+    /// haproxy and nginx.
+    #[arg(long)]
+    lab: bool,
     /// Fewer and shorter rounds, without scenarios that are like others: less than a minute.
     #[arg(long)]
     quick: bool,
@@ -38,9 +43,16 @@ struct Arguments {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Draws the ratios into an SVG file, too.
+    /// Draws the figures into an SVG file, too.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Whether a scenario or row of this name is to be measured.
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| name.contains(only))
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -53,16 +65,28 @@ enum Format {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    sys::check_jit()?;
+    Lab::cleanup_on_signals()?;
+    let (charts, text) =
+        if arguments.lab { through_the_lab(&arguments)? } else { alone(&arguments)? };
+    if let Some(file) = &arguments.plot {
+        fs::write(file, plot::svg(&charts)?)
+            .with_context(|| format!("writing {}", file.display()))?;
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Measures the kernel program alone.
+fn alone(arguments: &Arguments) -> Result<(Vec<Chart>, String)> {
     let effort = Effort {
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 7 } else { 15 }).max(1),
         packets: if arguments.quick { 100_000 } else { 400_000 },
     };
-    let scenarios = scenario::all(arguments.quick, |name| {
-        arguments.only.is_empty() || arguments.only.iter().any(|only| name.contains(only))
-    });
+    let scenarios = scenario::all(arguments.quick, |name| arguments.wants(name));
     ensure!(scenarios.len() > scenario::FLOORS, "no scenario has such a name");
-    sys::check_jit()?;
-    Lab::cleanup_on_signals()?;
     let lab = Lab::new("lvs-bench").context("the benchmark needs a network namespace")?;
     let namespace = lab.namespace("director")?;
     let results = namespace.run(|| {
@@ -70,16 +94,20 @@ fn main() -> Result<()> {
         measure::run(&place, scenarios, effort)
     })?;
     let report = report::Report::new(effort, &results)?;
-    if let Some(file) = &arguments.plot {
-        fs::write(file, plot::svg(&report)?)
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
     let text = match arguments.format {
         Format::Text => report.text(),
         Format::Json => report.json()?,
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+    Ok((vec![plot::chart(&report)], text))
+}
+
+/// Measures the whole way.
+fn through_the_lab(arguments: &Arguments) -> Result<(Vec<Chart>, String)> {
+    let Arguments { quick, rounds, .. } = *arguments;
+    let report = lab::measure(quick, rounds, |name| arguments.wants(name), measure::progress)?;
+    let text = match arguments.format {
+        Format::Text => report.text(),
+        Format::Json => report.json()?,
+    };
+    Ok((report.charts(), text))
 }

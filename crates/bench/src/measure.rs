@@ -84,7 +84,7 @@ pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Re
 }
 
 /// Says what is under way, where a person may be looking.
-fn progress(what: &str) {
+pub(crate) fn progress(what: &str) {
     let mut out = io::stderr().lock();
     if io::IsTerminal::is_terminal(&out) {
         // Nobody to tell when even this fails.

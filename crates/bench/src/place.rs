@@ -21,24 +21,27 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Sets the link up; to be called inside the namespace.
+    /// Makes the link; to be called inside the namespace.
     pub(crate) fn new(namespace: &Namespace) -> Result<Self> {
+        namespace.ip(&["link add bench0 type veth peer name bench1", "link set bench1 up"])?;
+        Self::on(namespace, "bench0")
+    }
+
+    /// Sets a link up; to be called inside the namespace.
+    pub(crate) fn on(namespace: &Namespace, link: &str) -> Result<Self> {
         namespace.ip(&[
-            "link add bench0 type veth peer name bench1",
-            "link set bench0 address 02:00:00:00:00:01",
-            "link set bench0 up",
-            "link set bench1 up",
-            "address add 192.0.2.1/24 dev bench0",
-            "address add fd00::1/64 dev bench0 nodad",
-            "neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev bench0 nud permanent",
-            "neigh add fd00::2 lladdr 02:00:00:00:00:02 dev bench0 nud permanent",
-            "route add default via 192.0.2.2 dev bench0",
-            "route add default via fd00::2 dev bench0",
+            format!("link set {link} address 02:00:00:00:00:01 up"),
+            format!("address add 192.0.2.1/24 dev {link}"),
+            format!("address add fd00::1/64 dev {link} nodad"),
+            format!("neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev {link} nud permanent"),
+            format!("neigh add fd00::2 lladdr 02:00:00:00:00:02 dev {link} nud permanent"),
+            format!("route add default via 192.0.2.2 dev {link}"),
+            format!("route add default via fd00::2 dev {link}"),
         ])?;
         // The kernel looks up no route for packets that it would not forward.
         namespace.sysctl("net.ipv4.ip_forward", "1")?;
         namespace.sysctl("net.ipv6.conf.all.forwarding", "1")?;
-        Ok(Self { interface: sys::interface("bench0")? })
+        Ok(Self { interface: sys::interface(link)? })
     }
 
     /// The way to a real server.

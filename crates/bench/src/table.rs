@@ -181,7 +181,8 @@ pub(crate) fn port(method: Method) -> u16 {
     if method == Method::Nat { 8080 } else { 80 }
 }
 
-fn planned(place: &Place, service: Service, number: u8) -> PlannedService {
+/// A service as the tables must hold it.
+pub(crate) fn planned(place: &Place, service: Service, number: u8) -> PlannedService {
     let Service { method, protocol, scheduler, version, servers, state } = service;
     // Nothing expires while it is measured.
     let long = Duration::from_hours(24);

@@ -15,12 +15,14 @@ use crate::{frame::Frame, sys};
 #[expect(unreachable_pub, reason = "public in the other crate that it belongs to")]
 #[path = "../../bench-xdp/src/config.rs"]
 mod config;
-pub(crate) use config::{Config, HEADER};
+pub(crate) use config::{Config, HEADER, Sample};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bench.o"));
 
 // SAFETY: whole words and bytes, without gaps.
 unsafe impl aya::Pod for Config {}
+// SAFETY: bytes only.
+unsafe impl aya::Pod for Sample {}
 
 /// The programs that others are compared with.
 pub(crate) struct Floors(Ebpf);

@@ -30,6 +30,8 @@ pub(crate) enum Resource {
     Namespace(String),
     /// A directory and all in it.
     Directory(PathBuf),
+    /// A kernel parameter of the whole machine, and what it was.
+    Parameter(PathBuf, String),
 }
 
 impl Resource {
@@ -40,6 +42,7 @@ impl Resource {
             Self::Mount(_) => 2,
             Self::Namespace(_) => 3,
             Self::Directory(_) => 4,
+            Self::Parameter(..) => 5,
         }
     }
 
@@ -56,6 +59,7 @@ impl Resource {
                 drop(fs::remove_file(path));
             }
             Self::Directory(path) => drop(fs::remove_dir_all(path)),
+            Self::Parameter(path, before) => drop(fs::write(path, before)),
         }
     }
 }

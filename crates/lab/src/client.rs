@@ -221,7 +221,9 @@ impl Connection {
         let start = Instant::now();
         let mut exchange = || -> Result<Response> {
             let mut output = self.stream.get_ref();
-            write!(output, "{what} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.server)?;
+            // At once: each write is a packet.
+            let head = format!("{what} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.server);
+            output.write_all(head.as_bytes())?;
             send_pattern(&mut output, length, None, &Stop::new()?)?;
             self.read_response()
         };

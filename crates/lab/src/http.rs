@@ -213,14 +213,15 @@ fn serve(stream: &TcpStream, client: SocketAddr, stop: &Stop, shared: &Shared) -
         } else {
             answer(&request.path, client, shared)
         };
-        write!(
-            output,
+        // Written at once: each write is a packet.
+        let head = format!(
             "HTTP/1.1 {} -\r\nX-Server: {}\r\nX-Client: {client}\r\nContent-Length: {}\r\n\r\n{}",
             answer.status,
             shared.name,
             answer.text.len() as u64 + answer.bytes,
             answer.text
-        )?;
+        );
+        output.write_all(head.as_bytes())?;
         send_pattern(&mut output, answer.bytes, answer.rate, stop)?;
         shared.requests.fetch_add(1, Ordering::Relaxed);
         if request.close {

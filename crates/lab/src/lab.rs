@@ -63,6 +63,20 @@ impl Lab {
         Ok(TempDir { path, _registration: registration })
     }
 
+    /// Raises a kernel parameter that only the whole machine has, named with dots, until the
+    /// returned guard is dropped. What is as high already stays as it is.
+    pub fn raise(&self, name: &str, value: u64) -> Result<Option<Raised>> {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let before = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+        if before.trim().parse::<u64>().with_context(|| format!("{name} = {before}"))? >= value {
+            return Ok(None);
+        }
+        let resource = Resource::Parameter(path.clone(), before);
+        let registration = Registration::new(self.id, resource)?;
+        fs::write(&path, value.to_string()).with_context(|| format!("set {name} = {value}"))?;
+        Ok(Some(Raised { _registration: registration }))
+    }
+
     /// Mounts an empty bpf filesystem for pins, away from `/sys`.
     pub fn bpffs(&self) -> Result<Bpffs> {
         let directory = self.temp_dir("bpf")?;
@@ -77,6 +91,12 @@ impl Drop for Lab {
     fn drop(&mut self) {
         cleanup::remove_lab(self.id);
     }
+}
+
+/// A kernel parameter that goes back to what it was.
+#[derive(Debug)]
+pub struct Raised {
+    _registration: Registration,
 }
 
 /// A directory that is removed with all in it.

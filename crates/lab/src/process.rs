@@ -1,5 +1,6 @@
 //! Programs under test.
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     os::{
         fd::{AsFd, OwnedFd},
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     cleanup::{Registration, Resource},
     namespace::Namespace,
+    poller::run_time,
     sys,
 };
 
@@ -116,6 +118,13 @@ impl Process {
     /// Its number.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// For how long all its threads ran so far, in user space and in the kernel.
+    pub fn ran(&self) -> Result<Duration> {
+        let tasks = format!("/proc/{}/task", self.pid);
+        let entries = fs::read_dir(&tasks).with_context(|| format!("read {tasks}"))?;
+        entries.map(|entry| run_time(&entry?.path())).sum()
     }
 
     /// Sends it a signal, such as `libc::SIGHUP`.

@@ -83,6 +83,28 @@ pub(crate) fn unmount(at: &Path) -> io::Result<()> {
     check(unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) }).map(drop)
 }
 
+/// Has a thread, by its number, run on one CPU only; 0: the calling one.
+pub(crate) fn pin_thread(thread: u32, cpu: usize) -> io::Result<()> {
+    // SAFETY: all-zero is an empty set of CPUs; CPU_SET writes into it only.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: the set lives until the call returns, and its size is given.
+    check(unsafe { libc::sched_setaffinity(thread as _, size, &raw const set) }).map(drop)
+}
+
+/// Has a thread, by its number, run before all ordinary ones.
+pub(crate) fn set_real_time(thread: u32, priority: u8) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority.into() };
+    // SAFETY: the parameters live until the call returns.
+    let result =
+        unsafe { libc::sched_setscheduler(thread as _, libc::SCHED_FIFO, &raw const parameters) };
+    check(result).map(drop)
+}
+
 /// A descriptor of a process: it never means another one, even when the number is used again.
 pub(crate) fn open_process(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: takes two numbers.
