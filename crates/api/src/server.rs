@@ -4,6 +4,8 @@
 //! socket ─ accept ─┬─ connection task ─┐
 //!                  ├─ connection task ─┼─ mpsc<Call> ─→ engine
 //!                  └─ connection task ─┘ ←─ oneshot<Result<_, ApiError>> ─┘
+//!                       ↑ chunks
+//!                  blocking thread: what takes long
 //! ```
 use std::{convert::Infallible, time::Duration};
 
@@ -19,14 +21,16 @@ use tokio::{
 use crate::{
     error::ApiError,
     types::{
-        Changed, Connection, ConnectionFilter, Diff, Explained, Question, Reloaded, ServiceInfo,
-        Stats, Status,
+        Changed, ConnectionFilter, Diff, Explained, Question, Reloaded, ServiceInfo, Stats, Status,
     },
 };
 
 mod http;
+mod later;
+mod lines;
 mod socket;
 
+pub use later::{Later, Listing};
 pub use socket::{Listener, SocketError};
 
 /// Requests that wait for the engine before clients have to wait with sending.
@@ -64,12 +68,12 @@ pub enum Call {
         /// At most so many; `None`: all.
         limit: Option<u64>,
         /// The answer.
-        reply: Reply<Vec<Connection>>,
+        reply: Reply<Listing>,
     },
     /// Count connections.
-    Count(ConnectionFilter, Reply<u64>),
+    Count(ConnectionFilter, Reply<Later<u64>>),
     /// Forget connections; answers how many.
-    Flush(ConnectionFilter, Reply<u64>),
+    Flush(ConnectionFilter, Reply<Later<u64>>),
     /// Counters.
     Stats(Reply<Stats>),
     /// Read the configuration file again.

@@ -1,5 +1,6 @@
 //! What travels: answers and queries. Times are seconds of the Unix clock where not said otherwise.
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -244,7 +245,7 @@ pub struct Connection {
     #[serde(with = "lvs_model::words::word")]
     pub forward: Method,
     /// IPVS's name of its state.
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// When it is forgotten unless a packet comes, in seconds from now.
     #[serde(with = "lvs_model::words::seconds")]
     pub expires: Duration,

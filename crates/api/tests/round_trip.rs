@@ -2,9 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which end them so")]
 use std::{
     io::{Read, Write},
+    iter,
     net::SocketAddr,
     os::unix::net::UnixStream,
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::Duration,
 };
@@ -12,7 +17,7 @@ use std::{
 use lvs_api::{
     client::{Client, ClientError},
     error::{ApiError, Code},
-    server::{self, Call, Listener},
+    server::{self, Call, Later, Listener, Listing},
     types::{Changed, Connection, ConnectionFilter, Explained, Question},
 };
 use lvs_model::{
@@ -94,7 +99,7 @@ fn connection(port: u16) -> Connection {
         virtual_: address("192.0.2.10:80"),
         server: address("10.0.0.11:80"),
         forward: Method::Tunnel,
-        state: "ESTABLISHED".to_owned(),
+        state: "ESTABLISHED".into(),
         expires: Duration::from_millis(1500),
     }
 }
@@ -139,11 +144,51 @@ fn more_connections_than_a_chunk_holds_arrive_in_order() {
     let daemon = Daemon::start(move |call| {
         let Call::Connections { filter, limit, reply } = call else { panic!("{call:?}") };
         assert_eq!((filter, limit), (filter_asked.clone(), Some(9000)));
-        reply.send(Ok(all.clone())).unwrap();
+        reply.send(Ok(Listing::new(all.clone().into_iter()))).unwrap();
     });
     let listed: Result<Vec<Connection>, ClientError> =
         daemon.client().connections(&asked, Some(9000)).unwrap().collect();
     assert_eq!(listed.unwrap(), expected);
+}
+
+/// A table of any size is listed in little memory, and whoever listens slowly keeps nobody waiting.
+#[test]
+fn a_listing_without_end_is_made_as_it_is_read() {
+    let made = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&made);
+    let daemon = Daemon::start(move |call| {
+        if let Call::Connections { reply, .. } = call {
+            let counter = Arc::clone(&counter);
+            let endless = (0..=u16::MAX).cycle().map(move |port| {
+                counter.fetch_add(1, Relaxed);
+                connection(port)
+            });
+            reply.send(Ok(Listing::new(endless))).unwrap();
+        } else {
+            let Call::Count(_, reply) = call else { panic!("{call:?}") };
+            reply.send(Ok(Later::new(|| 42))).unwrap();
+        }
+    });
+    let (client, filter) = (daemon.client(), ConnectionFilter::default());
+    let mut listing = client.connections(&filter, None).unwrap();
+    let first = listing.next().unwrap().unwrap();
+    assert_eq!(first, connection(0));
+    // Nobody reads on: the daemon makes what sockets and chunks hold, then rests.
+    let mut before = 0;
+    wait_until(|| std::mem::replace(&mut before, made.load(Relaxed)) == made.load(Relaxed));
+    assert!(before < 20_000, "{before} connections were made ready");
+    assert_eq!(client.count(&filter).unwrap(), 42);
+    // Whoever leaves ends the work; else the daemon would not end, and this test neither.
+    drop(listing);
+}
+
+/// Looks a tenth of a second apart, for ten seconds at most.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let looks = iter::repeat_with(|| {
+        thread::sleep(Duration::from_millis(100));
+        is_so()
+    });
+    assert!(looks.take(100).any(|is_so| is_so), "it did not come to that");
 }
 
 #[test]

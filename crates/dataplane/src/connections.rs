@@ -1,14 +1,14 @@
 //! Lists, counts and ends connections, all by reading memory.
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use lvs_core::{
     clock::Ticks,
-    connection::{Narrow, Slot, Wide, Word, load},
+    connection::{Slot, Word, load},
     forward::Method,
-    scheduler::Client,
     shared::Shared64,
     state::State,
     tables::Server,
@@ -17,10 +17,12 @@ use lvs_core::{
 use lvs_model::desired::ServiceKey;
 
 use crate::{
-    dataplane::Dataplane,
-    host::{span, until},
-    index::{socket, words},
+    dataplane::{Dataplane, Shared},
+    entries::{Entries, Entry, Key, taken},
+    host::{now, span, until},
+    index::socket,
     memory::Memory,
+    moved,
 };
 
 /// A connection.
@@ -65,98 +67,29 @@ impl Filter {
             && self.server.is_none_or(|address| address == *server)
             && self.state.is_none_or(|wanted| wanted == *state)
     }
-}
 
-/// A slot as it was read: whose connection it is, and the word to change.
-pub(crate) struct Seen<'a> {
-    client: SocketAddr,
-    pub(crate) service: u16,
-    pub(crate) slot: &'a Shared64,
-    pub(crate) word: Word,
-}
-
-/// All slots that hold a connection, expired or not.
-pub(crate) fn slots(memory: &Memory) -> impl Iterator<Item = Seen<'_>> {
-    let narrow = memory.narrow.iter().flat_map(|set| &set.slots).filter_map(narrow_seen);
-    let wide = memory.wide.iter().flat_map(|set| &set.slots).filter_map(wide_seen);
-    narrow.chain(wide)
-}
-
-fn narrow_seen(slot: &Narrow) -> Option<Seen<'_>> {
-    let (key, word) = read(slot)?;
-    let client = socket(4, [cut(key, 1), 0, 0, 0], half(key, 1));
-    Some(Seen { client, service: half(key, 0), slot: slot.word(), word })
-}
-
-fn wide_seen(slot: &Wide) -> Option<Seen<'_>> {
-    let ([first, second, rest], word) = read(slot)?;
-    let words = [cut(first, 1), cut(first, 0), cut(second, 1), cut(second, 0)];
-    let client = socket(6, words, half(rest, 1));
-    Some(Seen { client, service: half(rest, 0), slot: slot.word(), word })
-}
-
-/// The lower (0) or upper (1) 32 bits.
-#[expect(clippy::cast_possible_truncation, reason = "cut out of a word")]
-fn cut(value: u64, place: u32) -> u32 {
-    (value >> (32 * place)) as u32
-}
-
-/// The lower (0) or upper (1) half of the lower 32 bits.
-#[expect(clippy::cast_possible_truncation, reason = "cut out of a word")]
-fn half(value: u64, place: u32) -> u16 {
-    (value >> (16 * place)) as u16
-}
-
-/// Whose connection a slot holds, and its word; `None`: it holds none. The key is read between two
-/// looks at the word: if the slot was given away meanwhile, its word has changed, or will when it is
-/// written. Mostly a packet only prolonged the connection: so once more.
-pub(crate) fn read<S: Slot>(slot: &S) -> Option<(S::Key, Word)> {
-    const LOOKS: usize = 16;
-    let mut word = Word(slot.word().get());
-    for _ in 0..LOOKS {
-        if !word.is_connection() {
-            return None;
-        }
-        let key = slot.key();
-        let again = Word(slot.word().get());
-        if again == word {
-            return Some((key, word));
-        }
-        word = again;
+    /// Whether the connection of an entry may be meant, as far as that can be told cheaply.
+    fn may_fit(&self, entry: &Entry) -> bool {
+        self.state.is_none_or(|wanted| wanted == entry.word.state())
+            && self.client.is_none_or(|address| address == entry.key.client().ip())
     }
-    None
 }
 
-impl Seen<'_> {
-    /// The client as schedulers see him.
-    pub(crate) fn client(&self) -> Client {
-        Client { address: words(self.client.ip()), port: self.client.port().to_be() }
-    }
-
-    /// Frees the slot, unless a packet was first.
-    pub(crate) fn end(&self, memory: &Memory) -> bool {
-        let ended = self.slot.exchange(self.word.0, self.word.emptied().0).is_ok();
-        if ended {
-            let load = memory.loads.get(self.word.server());
-            load.inspect(|load| load.add(load::freed(self.word)));
-        }
-        ended
-    }
-
+impl Entry {
+    /// The connection, unless it has expired or its slot changed hands while it was read.
     fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
         let server: &Server = memory.server_of(self.word.server())?;
-        // Otherwise the slot changed hands while it was read.
-        if server.service != self.service || !self.word.is_live(now) {
+        let number = self.key.service();
+        if server.service != number || !self.word.is_live(now) {
             return None;
         }
-        let method = server.method;
-        let state = self.word.state();
+        let (client, method, state) = (self.key.client(), server.method, self.word.state());
         // None if its service was removed.
-        let service = memory.service_of(self.service);
+        let service = memory.service_of(number);
         let timeout = service.and_then(|service| service.timeouts.get(state.timeout_index()));
         Some(Connection {
-            service: service_of(server, self.client)?,
-            client: self.client,
+            service: service_of(server, client)?,
+            client,
             server: socket(server.version, server.address, server.port),
             method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
             state,
@@ -173,23 +106,59 @@ fn service_of(server: &Server, client: SocketAddr) -> Option<ServiceKey> {
     Some(ServiceKey { protocol: Protocol::from_number(server.protocol)?, address })
 }
 
-impl Dataplane {
-    /// All connections that fit, in no order. They come and go while they are listed.
-    pub fn connections(&self, filter: Filter) -> impl Iterator<Item = Connection> {
-        self.matching(filter).map(|(_, connection)| connection)
+/// Frees a slot, unless a packet was first.
+pub(crate) fn end(memory: &Memory, slot: &Shared64, word: Word) -> bool {
+    let ended = slot.exchange(word.0, word.emptied().0).is_ok();
+    if ended {
+        memory.loads.get(word.server()).inspect(|load| load.add(load::freed(word)));
+    }
+    ended
+}
+
+/// Connections that fit, as they are found.
+#[derive(Debug)]
+pub struct Connections {
+    entries: Entries,
+    filter: Filter,
+    now: Ticks,
+}
+
+impl Iterator for Connections {
+    type Item = Connection;
+
+    fn next(&mut self) -> Option<Connection> {
+        loop {
+            let entry = self.entries.next()?;
+            if self.filter.may_fit(&entry)
+                && let Some(connection) = entry.connection(self.entries.memory(), self.now)
+                && self.filter.fits(&connection)
+            {
+                return Some(connection);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// All entries of the connection table.
+    pub fn entries(&self) -> Entries {
+        Entries::new(Arc::clone(&self.0))
     }
 
-    fn matching(&self, filter: Filter) -> impl Iterator<Item = (Seen<'_>, Connection)> {
-        let now = self.now();
-        slots(&self.memory).filter_map(move |seen| {
-            let connection = seen.connection(&self.memory, now)?;
-            filter.fits(&connection).then_some((seen, connection))
-        })
+    /// All connections that fit, in no order. They come and go while they are listed.
+    pub fn connections(&self, filter: Filter) -> Connections {
+        Connections { entries: self.entries(), filter, now: now() }
     }
 
     /// How many connections fit.
     pub fn count(&self, filter: Filter) -> u64 {
-        self.matching(filter).fold(0, |count, _| count + 1)
+        if filter != Filter::default() {
+            return self.connections(filter).fold(0, |count, _| count + 1);
+        }
+        let now = now();
+        let narrow = taken(self.0.narrow.all()).filter(|(_, word)| word.is_live(now)).count();
+        let wide = taken(self.0.wide.all()).filter(|(_, word)| word.is_live(now)).count();
+        (narrow + wide) as u64
     }
 
     /// Forgets all connections that fit; returns how many. A TCP client's next packet is then one
@@ -197,16 +166,41 @@ impl Dataplane {
     ///
     /// Connections without an entry whose service has `state = "moved"` go to their server of before
     /// no longer, if that is one of the servers that the filter means.
+    pub fn flush(&self, filter: Filter) -> u64 {
+        let memory = &*self.0;
+        moved::leave(memory, &filter);
+        let now = now();
+        let narrow = taken(memory.narrow.all()).filter(|taken| flush(memory, filter, now, taken));
+        let wide = taken(memory.wide.all()).filter(|taken| flush(memory, filter, now, taken));
+        (narrow.count() + wide.count()) as u64
+    }
+}
+
+/// Frees a slot if its connection fits.
+fn flush<S>(memory: &Memory, filter: Filter, now: Ticks, (slot, word): &(&S, Word)) -> bool
+where
+    S: Slot<Key: Into<Key>>,
+{
+    let Some(entry) = Entry::of(*slot, *word) else { return false };
+    let connection = entry.connection(memory, now);
+    // So that no server is forgotten of which one is not yet counted off.
+    let _ending = memory.ending.read().unwrap_or_else(PoisonError::into_inner);
+    connection.is_some_and(|it| filter.fits(&it)) && end(memory, slot.word(), entry.word)
+}
+
+impl Dataplane {
+    /// See [`Shared::connections`].
+    pub fn connections(&self, filter: Filter) -> Connections {
+        self.shared().connections(filter)
+    }
+
+    /// See [`Shared::count`].
+    pub fn count(&self, filter: Filter) -> u64 {
+        self.shared().count(filter)
+    }
+
+    /// See [`Shared::flush`].
     pub fn flush(&mut self, filter: Filter) -> u64 {
-        if let Filter { client: None, server: Some(server), state: None, .. } = filter {
-            self.leave(|key, number| {
-                let address = self.mirror.servers.get(&number).map(|held| held.address);
-                address == Some(server)
-                    && filter.protocol.is_none_or(|protocol| protocol == key.protocol)
-                    && filter.virtual_address.is_none_or(|address| address == key.address)
-            });
-        }
-        let ended = self.matching(filter).filter(|(seen, _)| seen.end(&self.memory));
-        ended.fold(0, |count, _| count + 1)
+        self.shared().flush(filter)
     }
 }

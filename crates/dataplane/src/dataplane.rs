@@ -260,7 +260,7 @@ impl Dataplane {
 
 /// The tables as another thread reaches them.
 #[derive(Clone, Debug)]
-pub struct Shared(Arc<Memory>);
+pub struct Shared(pub(crate) Arc<Memory>);
 
 impl Shared {
     /// The tables as `lvs_core::director::process` takes them.

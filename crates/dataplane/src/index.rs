@@ -106,7 +106,7 @@ impl Memory {
 
     /// Removes all entries but those with these tags.
     pub(crate) fn keep_entries(&self, tags: &BTreeSet<u64>) {
-        for line in self.index.iter() {
+        for line in self.index.all() {
             for (entry, removed) in line.entries.iter().zip(REMOVED) {
                 if entry.tag.get() != 0 && !tags.contains(&entry.tag.get()) {
                     entry.tag.set(removed);

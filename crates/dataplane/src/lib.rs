@@ -8,12 +8,14 @@
 
 mod apply;
 mod attach;
+mod bits;
 mod clock;
 mod connections;
 mod counters;
 mod cursor;
 mod dataplane;
 mod draft;
+mod entries;
 mod error;
 mod explain;
 mod host;
@@ -34,9 +36,10 @@ mod takeover;
 
 pub use apply::Applied;
 pub use attach::{Attached, Mode, Warning};
-pub use connections::{Connection, Filter};
+pub use connections::{Connection, Connections, Filter};
 pub use counters::{Load, Readings};
 pub use dataplane::{Dataplane, Opened, Settings, Shared, detach};
+pub use entries::{Entries, Entry, Key};
 pub use error::Error;
 pub use explain::{Explained, MetServer, MetService};
 pub use host::{Host, Routing};

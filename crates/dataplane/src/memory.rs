@@ -1,5 +1,5 @@
 //! All tables, mapped into memory.
-use std::{io, os::fd::BorrowedFd};
+use std::{io, os::fd::BorrowedFd, sync::RwLock};
 
 use lvs_core::{
     connection::{Narrow, Set, Wide},
@@ -38,6 +38,9 @@ pub(crate) struct Memory {
     pub(crate) weights: Region<Shared64>,
     /// What names the layout.
     pub(crate) meta: Region<Meta>,
+    /// Held for reading by who frees a slot and has yet to count it off its server's load, for
+    /// writing by who forgets servers.
+    pub(crate) ending: RwLock<()>,
 }
 
 /// How the kernel program reaches a table.
@@ -155,6 +158,7 @@ impl Memory {
             carried: map(source, "CARRIED", sizes.service_numbers)?,
             weights: map(source, "WEIGHTS", sizes.server_numbers)?,
             meta: map(source, "META", 1)?,
+            ending: RwLock::new(()),
         })
     }
 

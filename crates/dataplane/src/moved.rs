@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 
 use lvs_core::{
     clock::Ticks,
+    connection::{Set, Slot},
     moved::{Phase, Place},
     scheduler::{self, Client, Scheduler, SchedulerFlags},
     tables::Service,
@@ -10,10 +11,12 @@ use lvs_core::{
 use lvs_model::desired::ServiceKey;
 
 use crate::{
-    connections::slots,
+    connections::{Filter, end},
     dataplane::Dataplane,
     draft::{Draft, Drafter},
+    entries::{Entry, Key, taken},
     error::Error,
+    index::{socket, words},
     memory::Memory,
 };
 
@@ -214,6 +217,10 @@ pub(crate) struct Change<'a> {
     pub(crate) until: Ticks,
 }
 
+/// Services with watched places, by their numbers, and those of the places without an entry that
+/// differs from the ring.
+type Watched = HashMap<u16, (ServiceKey, Places, HashSet<u32>)>;
+
 /// What the last pass found.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
@@ -226,7 +233,7 @@ impl Dataplane {
     /// Goes on with what changes of rings began.
     pub(crate) fn settle(&mut self) -> Result<(), Error> {
         let now = self.now();
-        let (mut turned, mut watched) = (Vec::new(), HashMap::new());
+        let (mut turned, mut watched) = (Vec::new(), Watched::new());
         for (&key, held) in &self.mirror.services {
             let Some(service) = self.memory.services.read(held.record) else { continue };
             if service.moved == 0 && service.before == 0 {
@@ -263,16 +270,8 @@ impl Dataplane {
         if watched.is_empty() {
             return;
         }
-        for seen in slots(&self.memory) {
-            let Some((_, places, unused)) = watched.get_mut(&seen.service) else { continue };
-            let at = places.hashing.place(&seen.client());
-            let place = places.ring.get(at as usize).copied().unwrap_or(Place(0));
-            if place.phase() == Phase::Watched
-                && !(place.server() == seen.word.server() && seen.end(&self.memory))
-            {
-                unused.remove(&at);
-            }
-        }
+        look(&self.memory, self.memory.narrow.all(), watched);
+        look(&self.memory, self.memory.wide.all(), watched);
     }
 
     fn turn(&mut self, turned: &[(ServiceKey, Places)]) -> Result<(), Error> {
@@ -298,17 +297,46 @@ impl Dataplane {
         let places = moving.map(|service| Places::read(&self.memory, &service));
         places.filter_map(|places| places.before).flat_map(|before| before.servers).collect()
     }
+}
 
-    /// Has connections without an entry no longer go to servers of before that are `meant`.
-    pub(crate) fn leave(&self, meant: impl Fn(&ServiceKey, u32) -> bool) {
-        for (key, held) in &self.mirror.services {
-            let Some(service) = self.memory.services.read(held.record) else { continue };
-            let first = service.ring + service.ring_len;
-            for place in first..first + Scheduler::places(service.before) {
-                let server = self.memory.rings.read(place).unwrap_or(0);
-                if server != 0 && meant(key, server) {
-                    self.memory.rings.write(place, 0);
-                }
+/// See [`Dataplane::look_for_entries`].
+fn look<S: Slot<Key: Into<Key>>>(memory: &Memory, sets: &[Set<S>], watched: &mut Watched) {
+    for (slot, word) in taken(sets) {
+        let Some(Entry { key, word }) = Entry::of(slot, word) else { continue };
+        let Some((_, places, unused)) = watched.get_mut(&key.service()) else { continue };
+        let client = key.client();
+        let client = Client { address: words(client.ip()), port: client.port().to_be() };
+        let at = places.hashing.place(&client);
+        let place = places.ring.get(at as usize).copied().unwrap_or(Place(0));
+        let agrees = place.server() == word.server();
+        if place.phase() == Phase::Watched && !(agrees && end(memory, slot.word(), word)) {
+            unused.remove(&at);
+        }
+    }
+}
+
+/// Has connections without an entry no longer go to their server of before, where a filter means all
+/// connections of that.
+pub(crate) fn leave(memory: &Memory, filter: &Filter) {
+    let Filter { protocol, client: None, virtual_address, server: Some(server), state: None } =
+        *filter
+    else {
+        return;
+    };
+    for number in 1..memory.sizes.service_numbers {
+        let service = u16::try_from(number).ok().and_then(|number| memory.service_of(number));
+        let Some(service) = service.filter(|service| service.before != 0) else { continue };
+        let address = socket(service.version, service.address, service.port);
+        if protocol.is_some_and(|protocol| protocol as u8 != service.protocol)
+            || virtual_address.is_some_and(|wanted| wanted != address)
+        {
+            continue;
+        }
+        let first = service.ring + service.ring_len;
+        for place in first..first + Scheduler::places(service.before) {
+            let had = memory.server_of(memory.rings.read(place).unwrap_or(0));
+            if had.is_some_and(|had| socket(had.version, had.address, had.port) == server) {
+                memory.rings.write(place, 0);
             }
         }
     }

@@ -96,8 +96,9 @@ impl<T: Plain> Region<T> {
     }
 
     /// All values in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        (0..self.len).filter_map(|at| self.get(at))
+    pub(crate) fn all(&self) -> &[T] {
+        // SAFETY: as in `get`.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len as usize) }
     }
 }
 

@@ -3,6 +3,8 @@
 //! A packet that puts one there flags the set that was full; only the daemon can tell when the last
 //! of them has ended. A flag that stays too long costs a packet one more look, one that goes too
 //! early would hide a connection.
+use std::slice;
+
 use lvs_core::{
     connection::{Set, Slot as _, Word},
     family::{Family, V4, V6},
@@ -10,10 +12,10 @@ use lvs_core::{
 };
 
 use crate::{
-    connections::read,
+    bits::Bits,
+    entries::{read, taken},
     host::Host,
     memory::Memory,
-    region::{Plain, Region},
 };
 
 /// What passes over the table found, of each IP version.
@@ -36,20 +38,17 @@ impl Spill {
     /// Passes over the table and takes the flags away that are not needed any more. A second at
     /// least must lie between two passes: no packet is under way for that long.
     pub(crate) fn pass(&mut self, memory: &Memory) {
-        self.narrow.follow::<V4>(memory, &memory.narrow);
-        self.wide.follow::<V6>(memory, &memory.wide);
+        self.narrow.follow::<V4>(memory, memory.narrow.all());
+        self.wide.follow::<V6>(memory, memory.wide.all());
     }
 }
 
 impl Pass {
-    fn follow<F: Family>(&mut self, memory: &Memory, table: &Region<Set<F::Slot>>)
-    where
-        Set<F::Slot>: Plain,
-    {
+    fn follow<F: Family>(&mut self, memory: &Memory, table: &[Set<F::Slot>]) {
         let host = Host::new(memory);
         let sets = F::sets(&host);
         let mut now = Self::default();
-        for (number, set) in (0..).zip(table.iter()) {
+        for (number, set) in (0..).zip(table) {
             let [first, ..] = &set.slots;
             let word = Word(first.word().get());
             if word.spilled_recently() {
@@ -61,8 +60,9 @@ impl Pass {
                     now.settled.set(number, sets);
                 }
             }
-            for (key, word) in set.slots.iter().filter_map(read) {
+            for (slot, word) in taken(slice::from_ref(set)) {
                 if word.is_second()
+                    && let Some((key, word)) = read(slot, word)
                     && let Some(server) = memory.server_of(word.server())
                 {
                     let hash = F::hash(&host, &key, server.virtual_hash);
@@ -71,24 +71,5 @@ impl Pass {
             }
         }
         *self = now;
-    }
-}
-
-/// A bit for each set; all 0 takes no memory.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn has(&self, at: u32) -> bool {
-        self.0.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 != 0)
-    }
-
-    fn set(&mut self, at: u32, len: u32) {
-        if self.0.is_empty() {
-            self.0 = vec![0; len.div_ceil(64) as usize];
-        }
-        if let Some(word) = self.0.get_mut(at as usize / 64) {
-            *word |= 1 << (at % 64);
-        }
     }
 }

@@ -1,11 +1,22 @@
 //! Forgets what is over.
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+};
+
+use lvs_core::{
+    clock::Ticks,
+    connection::{Set, Slot},
+};
 
 use crate::{
-    connections::slots,
+    bits::Bits,
+    connections::end,
     dataplane::Dataplane,
     draft::{Draft, Drafter},
+    entries::taken,
     error::Error,
+    memory::Memory,
 };
 
 /// So many sweeps make one pass of [`crate::spill`] and [`crate::moved`], which read the table too.
@@ -32,25 +43,20 @@ impl Dataplane {
     pub fn sweep(&mut self) -> Result<Swept, Error> {
         let mut swept = Swept::default();
         let now = self.now();
-        let mut held = HashSet::new();
         let waiting = self.mirror.servers.values().any(|server| !server.planned);
-        for seen in slots(&self.memory) {
-            if seen.word.expires().since(now) <= 0 && seen.end(&self.memory) {
-                swept.expired += 1;
-                continue;
-            }
-            swept.connections += 1;
-            if waiting {
-                held.insert(seen.word.server());
-            }
-        }
+        let mut held = waiting.then(Bits::default);
+        let memory = &*self.memory;
+        expire(memory, memory.narrow.all(), now, &mut swept, &mut held);
+        expire(memory, memory.wide.all(), now, &mut swept, &mut held);
         self.sweeps = self.sweeps.wrapping_add(1);
         if self.sweeps.is_multiple_of(SWEEPS_PER_PASS) {
             self.spill.pass(&self.memory);
             self.settle()?;
         }
-        if waiting {
-            held.extend(self.held_by_rings());
+        if let Some(mut held) = held {
+            for server in self.held_by_rings() {
+                held.set(server, self.memory.sizes.server_numbers);
+            }
             let forgotten = self.over(&held);
             swept.servers = forgotten.len();
             self.forget(forgotten)?;
@@ -60,10 +66,10 @@ impl Dataplane {
 
     /// Servers that were removed and that no slot holds: not now, and not a sweep ago either, so
     /// that no packet is under way that still counts one of them.
-    fn over(&mut self, held: &HashSet<u32>) -> HashSet<u32> {
+    fn over(&mut self, held: &Bits) -> HashSet<u32> {
         let mut over = HashSet::new();
         for (number, server) in &mut self.mirror.servers {
-            if server.planned || held.contains(number) {
+            if server.planned || held.has(*number) {
                 server.unheld = false;
             } else if std::mem::replace(&mut server.unheld, true) {
                 over.insert(*number);
@@ -77,6 +83,8 @@ impl Dataplane {
             return Ok(());
         }
         let now = self.now();
+        let memory = Arc::clone(&self.memory);
+        let _nobody_ends = memory.ending.write().unwrap_or_else(PoisonError::into_inner);
         let Self { memory, mirror, grace, .. } = self;
         let draft = Draft { forgotten, ..Draft::default() };
         let mut drafter = Drafter { memory, mirror, draft, now, grace: &**grace };
@@ -89,5 +97,25 @@ impl Dataplane {
         self.publish(&draft);
         self.commit(draft);
         Ok(())
+    }
+}
+
+/// Frees the slots of what has expired, and notes which servers hold the others.
+fn expire<S: Slot>(
+    memory: &Memory,
+    sets: &[Set<S>],
+    now: Ticks,
+    swept: &mut Swept,
+    held: &mut Option<Bits>,
+) {
+    for (slot, word) in taken(sets) {
+        if word.expires().since(now) <= 0 && end(memory, slot.word(), word) {
+            swept.expired += 1;
+            continue;
+        }
+        swept.connections += 1;
+        if let Some(held) = held {
+            held.set(word.server(), memory.sizes.server_numbers);
+        }
     }
 }

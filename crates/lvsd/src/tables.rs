@@ -1,5 +1,8 @@
 //! The kernel's tables as the engine sees them.
-use lvs_api::types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount};
+use lvs_api::{
+    server::{Later, Listing},
+    types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount},
+};
 use lvs_config::{Daemon, XdpMode};
 use lvs_core::tables::Event;
 use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
@@ -83,32 +86,35 @@ impl Tables for KernelTables {
         }
     }
 
-    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Vec<Connection> {
+    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Listing {
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let found = self.0.connections(translated(filter)).take(limit);
-        found
-            .map(|connection| Connection {
-                protocol: connection.service.protocol,
-                client: connection.client,
-                virtual_: connection.service.address,
-                server: connection.server,
-                forward: connection.method,
-                state: connection.state.name().to_owned(),
-                expires: connection.expires,
-            })
-            .collect()
+        Listing::new(self.0.connections(translated(filter)).take(limit).map(told))
     }
 
-    fn count(&self, filter: &Filter) -> u64 {
-        self.0.count(translated(filter))
+    fn count(&self, filter: &Filter) -> Later<u64> {
+        let (tables, filter) = (self.0.shared(), translated(filter));
+        Later::new(move || tables.count(filter))
     }
 
-    fn flush(&mut self, filter: &Filter) -> u64 {
-        self.0.flush(translated(filter))
+    fn flush(&mut self, filter: &Filter) -> Later<u64> {
+        let (tables, filter) = (self.0.shared(), translated(filter));
+        Later::new(move || tables.flush(filter))
     }
 
     fn explain(&self, question: &Question) -> Explained {
         explain::told(&self.0.explain(question.protocol, question.from, question.to))
+    }
+}
+
+fn told(connection: lvs_dataplane::Connection) -> Connection {
+    Connection {
+        protocol: connection.service.protocol,
+        client: connection.client,
+        virtual_: connection.service.address,
+        server: connection.server,
+        forward: connection.method,
+        state: connection.state.name().into(),
+        expires: connection.expires,
     }
 }
 

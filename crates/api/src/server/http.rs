@@ -1,32 +1,29 @@
 //! One HTTP request: its route, the call, the answer.
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
 use hyper::{
     Request, Response,
-    body::{Frame, Incoming},
+    body::Incoming,
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
 use lvs_model::change::Change;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
-use super::{Call, Reply};
+use super::{Call, Later, Reply, lines::Lines};
 use crate::{
     error::{ApiError, Code},
     routes::Route,
-    types::{Connection, Count, Services, Toml},
+    types::{Count, Services, Toml},
 };
 
 /// Largest request body, in bytes: a change of a service with some thousand servers.
 const BODY_LIMIT: usize = 1 << 20;
-/// Connections that are turned into JSON at a time: what a chunk of the answer holds.
-const BATCH: usize = 512;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -76,14 +73,15 @@ async fn dispatch(
         }
         Route::Connections { filter, limit } => {
             let call = |reply| Call::Connections { filter, limit, reply };
-            Ok(lines(ask(&calls, call).await?))
+            let lines = Lines::of(ask(&calls, call).await?);
+            Ok(response(200, "application/x-ndjson", lines.boxed()))
         }
         Route::Count(filter) => {
-            let count = ask(&calls, |reply| Call::Count(filter, reply)).await?;
+            let count = done(ask(&calls, |reply| Call::Count(filter, reply)).await?).await?;
             Ok(json(200, &Count { count }))
         }
         Route::Flush(filter) => {
-            let count = ask(&calls, |reply| Call::Flush(filter, reply)).await?;
+            let count = done(ask(&calls, |reply| Call::Flush(filter, reply)).await?).await?;
             Ok(json(200, &Count { count }))
         }
         Route::Stats => Ok(json(200, &ask(&calls, Call::Stats).await?)),
@@ -105,6 +103,12 @@ async fn ask<T>(
     let (reply, answer) = oneshot::channel();
     calls.send(call(reply)).await.ok().ok_or_else(leaving)?;
     answer.await.ok().ok_or_else(leaving)?
+}
+
+/// Has work done on a thread that may be busy for long.
+async fn done<T: Send + 'static>(work: Later<T>) -> Result<T, ApiError> {
+    let failed = || ApiError::new(Code::Unavailable, "the daemon failed at it");
+    spawn_blocking(|| work.now()).await.ok().ok_or_else(failed)
 }
 
 /// Reads a JSON body of bounded size.
@@ -130,31 +134,6 @@ fn json(status: u16, value: &impl Serialize) -> Response<Body> {
         // Only a map with keys that are no strings could fail, and no type has one.
         Err(_) => response(500, "text/plain", Full::default().boxed()),
     }
-}
-
-/// One JSON object a line, made while it is sent: a million connections never exist as text at once.
-struct Lines(std::vec::IntoIter<Connection>);
-
-impl hyper::body::Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let mut text = Vec::new();
-        for connection in self.0.by_ref().take(BATCH) {
-            if serde_json::to_writer(&mut text, &connection).is_ok() {
-                text.push(b'\n');
-            }
-        }
-        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(Bytes::from(text)))))
-    }
-}
-
-fn lines(connections: Vec<Connection>) -> Response<Body> {
-    response(200, "application/x-ndjson", Lines(connections.into_iter()).boxed())
 }
 
 fn response(status: u16, kind: &'static str, body: Body) -> Response<Body> {

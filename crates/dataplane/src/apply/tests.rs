@@ -223,7 +223,7 @@ proptest! {
         dataplane.sweep().unwrap();
         prop_assert_eq!(&dataplane.mirror.free, &Free::new(&dataplane.memory.sizes));
         prop_assert!(dataplane.mirror.gone.is_empty() && dataplane.mirror.servers.is_empty());
-        let entries = dataplane.memory.index.iter().flat_map(|line| &line.entries);
+        let entries = dataplane.memory.index.all().iter().flat_map(|line| &line.entries);
         prop_assert_eq!(entries.filter(|entry| !matches!(entry.tag.get(), 0 | index::TOMBSTONE)).count(), 0);
         let loads = (0..dataplane.memory.sizes.server_numbers).filter_map(|n| dataplane.memory.loads.get(n));
         prop_assert_eq!(loads.filter(|load| load.get() != 0).count(), 0);

@@ -140,6 +140,9 @@ proptest! {
             let different: HashSet<_> = clients.iter().collect();
             prop_assert_eq!(clients.len(), different.len(), "nobody has two");
             prop_assert_eq!(clients.len(), loads(&tables) as usize, "the loads are those of the slots");
+            let copied: Vec<_> = tables.shared().entries().map(|entry| entry.key.client()).collect();
+            prop_assert_eq!(&copied, &clients, "a copy has them all");
+            prop_assert_eq!(tables.count(Filter::default()), different.len() as u64);
         }
     }
 }

@@ -165,7 +165,7 @@ fn row(connection: &Connection) -> [Cell; 7] {
         connection.virtual_.into(),
         connection.server.into(),
         connection.forward.word().into(),
-        Cell::from(&connection.state),
+        Cell::from(&*connection.state),
         time::countdown(connection.expires).into(),
     ]
 }

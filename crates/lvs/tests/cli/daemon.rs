@@ -10,7 +10,7 @@ use std::{
 
 use lvs_api::{
     error::{ApiError, Code},
-    server::{self, Call, Listener},
+    server::{self, Call, Later, Listener, Listing},
     types::{
         Changed, Connection, Diff, Explained, Interface, LastReload, Load, Reloaded, ServerInfo,
         ServerState, ServerStats, ServiceCount, ServiceInfo, ServiceStats, Stats, Status, Traffic,
@@ -123,13 +123,13 @@ fn answer(call: Call, refuses: bool, log: &Mutex<Vec<(Change, bool)>>) {
         }
         Call::Connections { filter, limit, reply } => {
             let limit = usize::try_from(limit.unwrap_or(3000)).unwrap();
-            let all = (0..3000).map(connection).filter(|connection| {
+            let all = (0..3000).map(connection).filter(move |connection| {
                 filter.protocol.is_none_or(|protocol| protocol == connection.protocol)
             });
-            drop(reply.send(Ok(all.take(limit).collect())));
+            drop(reply.send(Ok(Listing::new(all.take(limit)))));
         }
-        Call::Count(_, reply) => drop(reply.send(Ok(3000))),
-        Call::Flush(_, reply) => drop(reply.send(Ok(1))),
+        Call::Count(_, reply) => drop(reply.send(Ok(Later::new(|| 3000)))),
+        Call::Flush(_, reply) => drop(reply.send(Ok(Later::new(|| 1)))),
         Call::Stats(reply) => drop(reply.send(Ok(stats()))),
         Call::Reload(reply) => drop(reply.send(reloaded(refuses))),
         Call::Diff(reply) => {
@@ -309,7 +309,7 @@ fn connection(number: u16) -> Connection {
         virtual_: address("192.0.2.10:80"),
         server: address("10.0.0.11:80"),
         forward: Method::Direct,
-        state: if udp { "UDP" } else { "ESTABLISHED" }.to_owned(),
+        state: if udp { "UDP" } else { "ESTABLISHED" }.into(),
         expires: Duration::from_secs(754),
     }
 }

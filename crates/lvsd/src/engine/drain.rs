@@ -24,7 +24,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         // With every tick again: a packet may have made an entry while the others were removed.
         for (service, filter) in over {
-            let connections = self.tables.flush(&filter);
+            let connections = self.tables.flush(&filter).now();
             if let Some(server) = filter.server.filter(|_| connections > 0) {
                 info!(service, %server, connections, "the drain is over: connections ended");
             }

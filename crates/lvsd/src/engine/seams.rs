@@ -4,7 +4,10 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use lvs_api::types::{Connection, Explained, Load, Question, Traffic, VerdictCount};
+use lvs_api::{
+    server::{Later, Listing},
+    types::{Explained, Load, Question, Traffic, VerdictCount},
+};
 use lvs_core::state::State;
 use lvs_model::{
     desired::{Protocol, ServiceKey},
@@ -27,13 +30,13 @@ pub(crate) trait Tables {
     fn counters(&self) -> Counters;
 
     /// Connections, at most `limit`.
-    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Vec<Connection>;
+    fn connections(&self, filter: &Filter, limit: Option<u64>) -> Listing;
 
     /// How many connections.
-    fn count(&self, filter: &Filter) -> u64;
+    fn count(&self, filter: &Filter) -> Later<u64>;
 
-    /// Forgets connections; returns how many.
-    fn flush(&mut self, filter: &Filter) -> u64;
+    /// Forgets connections; tells how many.
+    fn flush(&mut self, filter: &Filter) -> Later<u64>;
 
     /// Which way a new packet would go. The service's name is the engine's to tell.
     fn explain(&self, question: &Question) -> Explained;

@@ -338,7 +338,7 @@ fn a_filter_by_what_does_not_exist_is_refused() {
         service: Some(name.to_owned()),
         ..ConnectionFilter::default()
     };
-    assert_eq!(engine.ask(|reply| Call::Count(named("web"), reply), 1), Ok(7));
+    assert_eq!(engine.ask(|reply| Call::Count(named("web"), reply), 1).unwrap().now(), 7);
     let refusal = engine.ask(|reply| Call::Flush(named("wbe"), reply), 1).unwrap_err();
     assert_eq!(refusal.code, Code::NotFound);
     assert_eq!(refusal.remedy.as_deref(), Some("did you mean `web`?"));

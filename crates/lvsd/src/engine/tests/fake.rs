@@ -7,8 +7,8 @@ use std::{
 
 use lvs_api::{
     error::ApiError,
-    server::{Call, Reply},
-    types::{Connection, Explained, Question},
+    server::{Call, Later, Listing, Reply},
+    types::{Explained, Question},
 };
 use lvs_model::{
     observed::{Health, Hop, Target},
@@ -58,17 +58,17 @@ impl Tables for FakeTables {
         self.counters.clone()
     }
 
-    fn connections(&self, _: &Filter, _: Option<u64>) -> Vec<Connection> {
-        Vec::new()
+    fn connections(&self, _: &Filter, _: Option<u64>) -> Listing {
+        Listing::new(std::iter::empty())
     }
 
-    fn count(&self, _: &Filter) -> u64 {
-        7
+    fn count(&self, _: &Filter) -> Later<u64> {
+        Later::new(|| 7)
     }
 
-    fn flush(&mut self, filter: &Filter) -> u64 {
+    fn flush(&mut self, filter: &Filter) -> Later<u64> {
         self.flushed.push(filter.clone());
-        1
+        Later::new(|| 1)
     }
 
     fn explain(&self, _: &Question) -> Explained {
