@@ -1,6 +1,8 @@
 //! `lvs-bench`: what a packet costs in the kernel program, beside the least that it could cost.
 mod check;
+mod filled;
 mod frame;
+mod fullness;
 mod lab;
 mod measure;
 mod place;
@@ -9,6 +11,7 @@ mod report;
 mod scenario;
 mod sys;
 mod table;
+mod upkeep;
 mod wrapper;
 
 use std::{
@@ -31,6 +34,10 @@ struct Arguments {
     /// haproxy and nginx.
     #[arg(long)]
     lab: bool,
+    /// A large connection table: what the daemon's work on it takes, and what becomes of new
+    /// connections the fuller it is (`--only upkeep`, `--only fullness`).
+    #[arg(long, conflicts_with_all = ["lab", "format", "plot"])]
+    tables: bool,
     /// Fewer and shorter rounds, without scenarios that are like others: less than a minute.
     #[arg(long)]
     quick: bool,
@@ -67,8 +74,11 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     sys::check_jit()?;
     Lab::cleanup_on_signals()?;
-    let (charts, text) =
-        if arguments.lab { through_the_lab(&arguments)? } else { alone(&arguments)? };
+    let (charts, text) = match arguments {
+        Arguments { lab: true, .. } => through_the_lab(&arguments)?,
+        Arguments { tables: true, .. } => (Vec::new(), of_tables(&arguments)?),
+        Arguments { .. } => alone(&arguments)?,
+    };
     if let Some(file) = &arguments.plot {
         fs::write(file, plot::svg(&charts)?)
             .with_context(|| format!("writing {}", file.display()))?;
@@ -79,20 +89,21 @@ fn main() -> Result<()> {
     }
 }
 
+impl Arguments {
+    fn effort(&self) -> Effort {
+        Effort {
+            rounds: self.rounds.unwrap_or(if self.quick { 7 } else { 15 }).max(1),
+            packets: if self.quick { 100_000 } else { 400_000 },
+        }
+    }
+}
+
 /// Measures the kernel program alone.
 fn alone(arguments: &Arguments) -> Result<(Vec<Chart>, String)> {
-    let effort = Effort {
-        rounds: arguments.rounds.unwrap_or(if arguments.quick { 7 } else { 15 }).max(1),
-        packets: if arguments.quick { 100_000 } else { 400_000 },
-    };
+    let effort = arguments.effort();
     let scenarios = scenario::all(arguments.quick, |name| arguments.wants(name));
     ensure!(scenarios.len() > scenario::FLOORS, "no scenario has such a name");
-    let lab = Lab::new("lvs-bench").context("the benchmark needs a network namespace")?;
-    let namespace = lab.namespace("director")?;
-    let results = namespace.run(|| {
-        let place = Place::new(&namespace)?;
-        measure::run(&place, scenarios, effort)
-    })?;
+    let results = in_place(|place| measure::run(place, scenarios, effort))?;
     let report = report::Report::new(effort, &results)?;
     let text = match arguments.format {
         Format::Text => report.text(),
@@ -110,4 +121,21 @@ fn through_the_lab(arguments: &Arguments) -> Result<(Vec<Chart>, String)> {
         Format::Json => report.json()?,
     };
     Ok((report.charts(), text))
+}
+
+/// What is told of a large table, as far as its name is wanted.
+fn of_tables(arguments: &Arguments) -> Result<String> {
+    let (effort, wanted) = (arguments.effort(), |name| arguments.wants(name));
+    in_place(|place| {
+        let upkeep = wanted("upkeep").then(|| upkeep::run(place, effort.rounds)).transpose()?;
+        let fullness = wanted("fullness").then(|| fullness::run(place)).transpose()?;
+        Ok([upkeep, fullness].into_iter().flatten().collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// In a network namespace with the interface that packets come from and go to.
+fn in_place<T: Send>(measure: impl FnOnce(&Place) -> Result<T> + Send) -> Result<T> {
+    let lab = Lab::new("lvs-bench").context("the benchmark needs a network namespace")?;
+    let namespace = lab.namespace("director")?;
+    namespace.run(|| measure(&Place::new(&namespace)?))
 }

@@ -139,8 +139,7 @@ impl Tables {
 impl Table {
     /// How often an event was counted.
     pub(crate) fn counted(&self, event: Event) -> u64 {
-        let counters = self.dataplane.counters();
-        counters.events.iter().find(|(known, _)| *known == event).map_or(0, |(_, count)| *count)
+        counted(&self.dataplane, event)
     }
 
     /// Connections of a service.
@@ -174,6 +173,12 @@ pub(crate) const fn until(step: Step) -> &'static str {
         Step::State => "until_state",
         Step::Count => "until_count",
     }
+}
+
+/// How often an event was counted.
+pub(crate) fn counted(dataplane: &Dataplane, event: Event) -> u64 {
+    let counters = dataplane.counters();
+    counters.events.iter().find(|(known, _)| *known == event).map_or(0, |(_, count)| *count)
 }
 
 /// Port of real servers.
