@@ -9,6 +9,7 @@ use crate::{
     clock::Ticks,
     family::Family,
     hash,
+    journal::{self, Change},
     related::server_of,
     shared::Shared64,
     state::State,
@@ -146,6 +147,8 @@ pub trait Slot {
     fn name(&self, key: &Self::Key);
     /// Its state.
     fn word(&self) -> &Shared64;
+    /// A key as the journal has it.
+    fn journalled(key: &Self::Key) -> journal::Name;
 }
 
 /// A slot whose key is 64 bits: client address (32), client port (16), service (16).
@@ -188,6 +191,11 @@ impl Slot for Narrow {
     fn word(&self) -> &Shared64 {
         &self.word
     }
+
+    #[inline(always)]
+    fn journalled(key: &u64) -> journal::Name {
+        journal::Name { last: *key, others: None }
+    }
 }
 
 impl Slot for Wide {
@@ -217,6 +225,11 @@ impl Slot for Wide {
     fn word(&self) -> &Shared64 {
         &self.word
     }
+
+    #[inline(always)]
+    fn journalled([a, b, c]: &[u64; 3]) -> journal::Name {
+        journal::Name { last: *c, others: Some(journal::Pair(*a, *b)) }
+    }
 }
 
 /// Slots of a set.
@@ -241,12 +254,20 @@ pub struct Name<K> {
 }
 
 /// A connection as it was found.
-#[derive(Clone, Copy)]
-pub struct Found<'t> {
-    slot: &'t Shared64,
+pub struct Found<'t, S> {
+    slot: &'t S,
     /// Its state when it was found.
     pub word: Word,
 }
+
+impl<S> Clone for Found<'_, S> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Found<'_, S> {}
 
 /// How active and other connections of a server are counted in one word: the active ones (27 bits)
 /// above what both cost a scheduler (37 bits).
@@ -294,7 +315,7 @@ pub fn find<'t, F: Family>(
     tables: &'t impl Tables,
     name: &Name<KeyOf<F>>,
     now: Ticks,
-) -> Option<Found<'t>> {
+) -> Option<Found<'t, F::Slot>> {
     let [first, second] = choices::<F>(tables, name.hash);
     let set = F::set(tables, first.set)?;
     if let Some(found) = find_in(tables, set, first.place, &name.key, now) {
@@ -313,7 +334,7 @@ pub fn find_apart<'t, F: Family>(
     tables: &'t impl Tables,
     name: &Name<KeyOf<F>>,
     now: Ticks,
-) -> Option<Found<'t>> {
+) -> Option<Found<'t, F::Slot>> {
     let mut word = Word(0);
     let slot = find_slot::<F, _>(tables, name, now, &mut word)?;
     Some(Found { slot, word })
@@ -325,7 +346,7 @@ fn find_slot<'t, F: Family, T: Tables>(
     name: &Name<KeyOf<F>>,
     now: Ticks,
     word: &mut Word,
-) -> Option<&'t Shared64> {
+) -> Option<&'t F::Slot> {
     let found = find::<F>(tables, name, now)?;
     *word = found.word;
     Some(found.slot)
@@ -338,7 +359,7 @@ fn find_in<'t, S: Slot>(
     preferred: usize,
     key: &S::Key,
     now: Ticks,
-) -> Option<Found<'t>> {
+) -> Option<Found<'t, S>> {
     if let Some(found) = find_at(set, preferred, key, now) {
         return Some(found);
     }
@@ -352,12 +373,12 @@ fn find_at<'t, S: Slot>(
     place: usize,
     key: &S::Key,
     now: Ticks,
-) -> Option<Found<'t>> {
+) -> Option<Found<'t, S>> {
     let slot = set.slots.get(place)?;
     let word = Word(slot.word().get());
     // The key is read after the word: then the word is this connection's, or else a later update of
     // it through `Found` fails.
-    (slot.holds(key) && word.is_live(now)).then_some(Found { slot: slot.word(), word })
+    (slot.holds(key) && word.is_live(now)).then_some(Found { slot, word })
 }
 
 /// How many ticks after its timeout a connection may end that stays in its state.
@@ -366,7 +387,7 @@ const fn lateness(timeout: u32) -> u32 {
     timeout >> 6
 }
 
-impl Found<'_> {
+impl<S: Slot> Found<'_, S> {
     /// Notes a packet: the new state, and that the connection now has `timeout` ticks. In the same
     /// state, it gets one part in 64 more, so that most packets only read the table. Does nothing
     /// when another CPU was first with the same connection's packet: its note is as good.
@@ -381,8 +402,12 @@ impl Found<'_> {
         }
         let new = Word::new(expires, state, self.word.server());
         let new = new.keeping(Word::OF_SET | Word::SECOND, self.word);
-        if self.slot.exchange(self.word.0, new.0).is_err() {
+        let key = self.slot.key();
+        if self.slot.word().exchange(self.word.0, new.0).is_err() {
             return;
+        }
+        if !goes_on {
+            journal::note(tables, S::journalled(&key), Change::Went, new);
         }
         let change = load::of(state).wrapping_sub(load::of(self.word.state()));
         if change != 0 {
@@ -393,9 +418,20 @@ impl Found<'_> {
     /// Ends the connection.
     #[inline(always)]
     pub fn end(&self, tables: &impl Tables) {
-        if self.slot.exchange(self.word.0, self.word.emptied().0).is_ok() {
+        let key = self.slot.key();
+        if self.free(tables) {
+            journal::note(tables, S::journalled(&key), Change::Ended, self.word);
+        }
+    }
+
+    /// Frees the slot.
+    #[inline(always)]
+    fn free(&self, tables: &impl Tables) -> bool {
+        let freed = self.slot.word().exchange(self.word.0, self.word.emptied().0).is_ok();
+        if freed {
             tables.load(self.word.server()).inspect(|load| load.add(load::freed(self.word)));
         }
+        freed
     }
 }
 
@@ -434,8 +470,14 @@ pub fn insert<F: Family>(
     word: Word,
     now: Ticks,
 ) -> Insertion {
-    let inserted = F::insert(tables, name, word, now);
-    if inserted == Insertion::NoRoom { F::make_room(tables, name, word, now) } else { inserted }
+    let mut inserted = F::insert(tables, name, word, now);
+    if inserted == Insertion::NoRoom {
+        inserted = F::make_room(tables, name, word, now);
+    }
+    if inserted == Insertion::Done {
+        journal::note(tables, F::Slot::journalled(&name.key), Change::Began, word);
+    }
+    inserted
 }
 
 /// Puts a new connection where there is room.
@@ -528,10 +570,10 @@ fn replace<F: Family>(
         Ok(copy) => copy,
         Err(why) => return why,
     };
-    if take(tables, slot, old, key, word, now) {
+    if take(tables, slot, old, key, word, now, false) {
         return Insertion::Done;
     }
-    copy.end(tables);
+    copy.free(tables);
     Insertion::Raced
 }
 
@@ -607,7 +649,7 @@ fn place<'t, S: Slot>(
     key: &S::Key,
     new: Word,
     now: Ticks,
-) -> Result<Found<'t>, Insertion> {
+) -> Result<Found<'t, S>, Insertion> {
     let is_free = |word: Word| word.expires().since(now) <= 0;
     let first = set.slots.get(preferred).ok_or(Insertion::NoRoom)?;
     let is_preferred = is_free(Word(first.word().get()));
@@ -627,10 +669,10 @@ fn place<'t, S: Slot>(
     if !is_free(old) {
         return Err(if is_preferred { Insertion::Raced } else { Insertion::NoRoom });
     }
-    if !take(tables, slot, old, key, new, now) {
+    if !take(tables, slot, old, key, new, now, true) {
         return Err(Insertion::Raced);
     }
-    Ok(Found { slot: slot.word(), word: new.keeping(Word::OF_SET, old) })
+    Ok(Found { slot, word: new.keeping(Word::OF_SET, old) })
 }
 
 /// Puts the connection into the slot of the half-open one that would end soonest.
@@ -651,7 +693,7 @@ fn displace<S: Slot>(
     if !old.state().is_half_open() {
         return Insertion::NoRoom;
     }
-    if take(tables, slot, old, key, new, now) { Insertion::Done } else { Insertion::Raced }
+    if take(tables, slot, old, key, new, now, true) { Insertion::Done } else { Insertion::Raced }
 }
 
 /// The slot with the smallest `order`; of equals, the preferred one or one that depends on it, so that
@@ -666,7 +708,8 @@ fn soonest<S: Slot>(set: &Set<S>, preferred: usize, order: impl Fn(&S, Word) -> 
     (least as usize ^ preferred) & LAST
 }
 
-/// Claims a slot that holds `old` and makes it the new connection's.
+/// Claims a slot that holds `old` and makes it the new connection's; `ends` says whether that of `old`,
+/// if there is one, is over.
 #[inline(always)]
 fn take<S: Slot>(
     tables: &impl Tables,
@@ -675,9 +718,13 @@ fn take<S: Slot>(
     key: &S::Key,
     new: Word,
     now: Ticks,
+    ends: bool,
 ) -> bool {
     if slot.word().exchange(old.0, Word::claimed(now).keeping(Word::OF_SET, old).0).is_err() {
         return false;
+    }
+    if ends && old.is_connection() {
+        journal::note(tables, S::journalled(&slot.key()), Change::Ended, old);
     }
     slot.name(key);
     slot.word().set(new.keeping(Word::OF_SET, old).0);

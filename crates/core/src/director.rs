@@ -413,7 +413,7 @@ fn go_on<'t, F: Family>(
     tables: &'t impl Tables,
     flow: &Flow<F>,
     service: &Service,
-    found: &Found<'_>,
+    found: &Found<'_, F::Slot>,
     now: Ticks,
 ) -> Fate<'t> {
     let Some(handle) = tables.handle(found.word.server()) else { return Fate::IsLost };
@@ -621,7 +621,7 @@ fn note<F: Family>(
     flow: &Flow<F>,
     service: &Service,
     direction: Direction,
-    found: &Found<'_>,
+    found: &Found<'_, F::Slot>,
     now: Ticks,
 ) {
     let state = found.word.state().next(flow.protocol, flow.flags, direction);

@@ -35,6 +35,7 @@ pub mod flow;
 pub mod forward;
 pub mod hash;
 pub mod index;
+pub mod journal;
 pub mod moved;
 pub mod packet;
 pub mod related;

@@ -148,7 +148,7 @@ impl<F: Family> Ends<F> {
 pub fn nat_connection<'t, F: Family, T: Tables>(
     tables: &'t T,
     ends: &Ends<F>,
-) -> Option<(connection::Found<'t>, &'t Server)> {
+) -> Option<(connection::Found<'t, F::Slot>, &'t Server)> {
     let mut number = index::server(tables, &ends.endpoint())?;
     // One loop, not eight times the same: the kernel would verify each.
     for _ in 0..tables.forget(SHARED, SHARED) {
@@ -167,7 +167,7 @@ fn connection_with<'t, F: Family>(
     number: u32,
     server: &Server,
     ends: &Ends<F>,
-) -> Option<connection::Found<'t>> {
+) -> Option<connection::Found<'t, F::Slot>> {
     if !index::is_at(server, &ends.endpoint()) {
         return None;
     }

@@ -32,6 +32,14 @@ macro_rules! shared {
                 unsafe { self.0.as_ptr().read_volatile() }
             }
 
+            /// Reads the word before all that is read afterwards. On the host only.
+            #[inline(always)]
+            pub fn acquire(&self) -> $int {
+                let value = self.get();
+                core::sync::atomic::fence(Acquire);
+                value
+            }
+
             /// Writes the word.
             #[inline(always)]
             pub fn set(&self, value: $int) {

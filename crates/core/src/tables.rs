@@ -11,6 +11,7 @@ use crate::{
     director::{Step, Verdict},
     family::{V4, V6},
     hash::Keys,
+    journal::Record,
     moved,
     scheduler::{self, Client, SchedulerFlags},
     shared::{Shared32, Shared64},
@@ -123,6 +124,8 @@ pub trait Tables {
 
     /// Counts the event with this number on this CPU.
     fn count_event(&self, event: u8);
+    /// Writes a change into this CPU's ring of the journal.
+    fn note_change(&self, record: Record);
     /// Lets `count` change this CPU's counters of a server.
     fn count(&self, server: u32, count: impl FnOnce(&mut Counters));
     /// The way to `destination` for a packet from `source`: what the routing table says. For the

@@ -9,7 +9,7 @@ use lvs_core::{
     clock::Ticks,
     connection::{Slot, Word, load},
     forward::Method,
-    shared::Shared64,
+    journal::{Change, Record},
     state::State,
     tables::Server,
     wire::Protocol,
@@ -76,11 +76,16 @@ impl Filter {
 }
 
 impl Entry {
-    /// The connection, unless it has expired or its slot changed hands while it was read.
+    /// The connection, unless it has expired.
     fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
+        if self.word.is_live(now) { self.told(memory, now) } else { None }
+    }
+
+    /// The connection; `None`: its server is forgotten, or its slot changed hands while it was read.
+    pub(crate) fn told(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
         let server: &Server = memory.server_of(self.word.server())?;
         let number = self.key.service();
-        if server.service != number || !self.word.is_live(now) {
+        if server.service != number {
             return None;
         }
         let (client, method, state) = (self.key.client(), server.method, self.word.state());
@@ -107,10 +112,14 @@ fn service_of(server: &Server, client: SocketAddr) -> Option<ServiceKey> {
 }
 
 /// Frees a slot, unless a packet was first.
-pub(crate) fn end(memory: &Memory, slot: &Shared64, word: Word) -> bool {
-    let ended = slot.exchange(word.0, word.emptied().0).is_ok();
+pub(crate) fn end<S: Slot>(memory: &Memory, slot: &S, word: Word) -> bool {
+    let key = slot.key();
+    let _one_at_a_time = memory.ending.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = slot.word().exchange(word.0, word.emptied().0).is_ok();
     if ended {
         memory.loads.get(word.server()).inspect(|load| load.add(load::freed(word)));
+        let record = Record::new(S::journalled(&key), Change::Ended, word);
+        memory.write_change(memory.sizes.cpus, record);
     }
     ended
 }
@@ -183,9 +192,7 @@ where
 {
     let Some(entry) = Entry::of(*slot, *word) else { return false };
     let connection = entry.connection(memory, now);
-    // So that no server is forgotten of which one is not yet counted off.
-    let _ending = memory.ending.read().unwrap_or_else(PoisonError::into_inner);
-    connection.is_some_and(|it| filter.fits(&it)) && end(memory, slot.word(), entry.word)
+    connection.is_some_and(|it| filter.fits(&it)) && end(memory, *slot, entry.word)
 }
 
 impl Dataplane {

@@ -6,7 +6,7 @@ use lvs_core::connection::{Narrow, Set, Slot, Wide, Word};
 use crate::{index::socket, memory::Memory};
 
 /// What names a connection: client address, client port, number of the service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Of IPv4.
     Narrow(u64),

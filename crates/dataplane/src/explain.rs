@@ -11,6 +11,7 @@ use lvs_core::{
     director::{self, Action},
     forward::Method,
     hash::Keys,
+    journal::Record,
     packet::Buffer,
     shared::{Shared32, Shared64},
     tables::{
@@ -279,6 +280,8 @@ impl Tables for Overlay<'_> {
     }
 
     fn count_event(&self, _: u8) {}
+
+    fn note_change(&self, _: Record) {}
 
     fn count(&self, server: u32, _: impl FnOnce(&mut Counters)) {
         self.counted.set(Some(server));

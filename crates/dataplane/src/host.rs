@@ -5,6 +5,7 @@ use lvs_core::{
     clock::Ticks,
     connection::{Narrow, Set, Wide},
     hash::Keys,
+    journal::Record,
     shared::Shared64,
     tables::{Candidate, Counters, IndexLine, Route, Server, Service, Standing, Tables},
 };
@@ -131,6 +132,10 @@ impl Tables for Host<'_> {
             }
             self.memory.events.write(self.cpu, events);
         }
+    }
+
+    fn note_change(&self, record: Record) {
+        self.memory.write_change(self.cpu, record);
     }
 
     fn count(&self, server: u32, count: impl FnOnce(&mut Counters)) {

@@ -24,6 +24,8 @@ use crate::{
 
 /// The kernel programs that are built in: one for each [`Stage`].
 pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lvs.o"));
+/// Of the CPUs of this machine.
+const STORES_IN_ORDER: u32 = cfg!(any(target_arch = "x86_64", target_arch = "s390x")) as u32;
 /// The map through which one stage jumps to the next.
 const STAGES: &str = "STAGES";
 
@@ -59,7 +61,9 @@ impl Kernel {
             .override_global("CLOCK", clock.as_slice(), true)
             .override_global("NARROW_SETS", &sizes.narrow_sets, true)
             .override_global("WIDE_SETS", &sizes.wide_sets, true)
-            .override_global("SERVER_NUMBERS", &sizes.server_numbers, true);
+            .override_global("SERVER_NUMBERS", &sizes.server_numbers, true)
+            .override_global("RING", &sizes.ring, true)
+            .override_global("STORES_IN_ORDER", &STORES_IN_ORDER, true);
         for (table, (name, mask)) in tables.iter().zip(&masks) {
             if table.reach == Reach::Direct {
                 loader.override_global(name, mask, true);

@@ -1,9 +1,10 @@
 //! All tables, mapped into memory.
-use std::{io, os::fd::BorrowedFd, sync::RwLock};
+use std::{io, os::fd::BorrowedFd, sync::Mutex};
 
 use lvs_core::{
     connection::{Narrow, Set, Wide},
     hash::Keys,
+    journal::{Head, Place},
     shared::Shared64,
     tables::{Candidate, Counters, Events, Handle, IndexLine, Server, Service, Standing},
 };
@@ -31,6 +32,10 @@ pub(crate) struct Memory {
     pub(crate) wide: Region<Set<Wide>>,
     pub(crate) counters: Region<Counters>,
     pub(crate) events: Region<Events>,
+    /// How far each ring of the journal is written: one for each CPU, and that of the daemon.
+    pub(crate) heads: Region<Head>,
+    /// The rings' places, one ring after the other.
+    pub(crate) journal: Region<Place>,
     /// What servers that are gone had counted, by their service's number; those of services that
     /// are gone too: number 0.
     pub(crate) carried: Region<Counters>,
@@ -38,9 +43,9 @@ pub(crate) struct Memory {
     pub(crate) weights: Region<Shared64>,
     /// What names the layout.
     pub(crate) meta: Region<Meta>,
-    /// Held for reading by who frees a slot and has yet to count it off its server's load, for
-    /// writing by who forgets servers.
-    pub(crate) ending: RwLock<()>,
+    /// Held by who ends connections in the program's stead: until they are counted off the loads of
+    /// their servers, none of these is forgotten, and the daemon's ring has one writer.
+    pub(crate) ending: Mutex<()>,
 }
 
 /// How the kernel program reaches a table.
@@ -75,7 +80,7 @@ impl Table {
     }
 
     /// All tables, with `META` last.
-    pub(crate) const fn all(sizes: &Sizes) -> [Self; 15] {
+    pub(crate) const fn all(sizes: &Sizes) -> [Self; 17] {
         use Reach::{Direct, LookedUp, Unknown};
         [
             Self::of::<IndexLine>("INDEX", Direct, sizes.index_lines),
@@ -90,6 +95,8 @@ impl Table {
             Self::of::<Set<Wide>>("WIDE", LookedUp, sizes.wide_sets),
             Self::of::<Counters>("COUNTERS", LookedUp, sizes.counters()),
             Self::of::<Events>("EVENTS", Direct, sizes.cpus),
+            Self::of::<Head>("HEADS", Direct, sizes.rings()),
+            Self::of::<Place>("JOURNAL", Direct, sizes.rings() * sizes.ring),
             Self::of::<Counters>("CARRIED", Unknown, sizes.service_numbers),
             Self::of::<Shared64>("WEIGHTS", Unknown, sizes.server_numbers),
             Self::of::<Meta>("META", Unknown, 1),
@@ -155,10 +162,12 @@ impl Memory {
             wide: map(source, "WIDE", sizes.wide_sets)?,
             counters: map(source, "COUNTERS", sizes.counters())?,
             events: map(source, "EVENTS", sizes.cpus)?,
+            heads: map(source, "HEADS", sizes.rings())?,
+            journal: map(source, "JOURNAL", sizes.rings() * sizes.ring)?,
             carried: map(source, "CARRIED", sizes.service_numbers)?,
             weights: map(source, "WEIGHTS", sizes.server_numbers)?,
             meta: map(source, "META", 1)?,
-            ending: RwLock::new(()),
+            ending: Mutex::new(()),
         })
     }
 

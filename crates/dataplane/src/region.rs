@@ -5,6 +5,7 @@ use std::{io, marker::PhantomData, os::fd::BorrowedFd, ptr::NonNull};
 
 use lvs_core::{
     connection::{Narrow, Set, Wide},
+    journal::{Head, Place},
     shared::Shared64,
     tables::{Candidate, Counters, Events, IndexLine, Server, Service, Standing},
 };
@@ -39,6 +40,10 @@ unsafe impl Plain for Set<Wide> {}
 unsafe impl Plain for Counters {}
 // SAFETY: as above.
 unsafe impl Plain for Events {}
+// SAFETY: as above.
+unsafe impl Plain for Head {}
+// SAFETY: as above.
+unsafe impl Plain for Place {}
 // SAFETY: as above.
 unsafe impl Plain for Meta {}
 

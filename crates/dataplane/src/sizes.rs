@@ -2,6 +2,7 @@
 use lvs_core::{
     connection::{Narrow, Set, Wide, Word},
     hash::Keys,
+    journal::{Head, Place},
     scheduler::mh,
     tables::{Counters, Events, IndexLine, Server, Service, Standing},
 };
@@ -28,9 +29,16 @@ impl Default for Capacity {
 /// Places of a block of candidates.
 pub(crate) const BLOCK: u32 = lvs_core::scheduler::walk::BLOCK;
 
-/// With two records for each, all that the verifier follows an address for: 512 MB.
+/// Bytes for which the verifier follows an address.
+const VERIFIED: usize = 512 << 20;
+/// With two records for each, all of that.
 const MOST_SERVERS: u32 = (2 << 20) - 1;
-const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= 512 << 20);
+const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= VERIFIED);
+/// Places of a ring of the journal: what a CPU does in 30 ms to which each packet is a new connection.
+const RING: u32 = 1 << 15;
+/// Places of all rings.
+const PLACES: u32 = 32 << 20;
+const _: () = assert!(PLACES as usize * size_of::<Place>() <= VERIFIED);
 const _: () = assert!(MOST_SERVERS < Word::SERVERS);
 
 /// Elements of each table.
@@ -50,6 +58,8 @@ pub(crate) struct Sizes {
     pub(crate) wide_sets: u32,
     /// One more than the highest number of a CPU.
     pub(crate) cpus: u32,
+    /// Places of a ring of the journal, a power of two.
+    pub(crate) ring: u32,
 }
 
 impl Sizes {
@@ -84,11 +94,17 @@ impl Sizes {
             narrow_sets,
             wide_sets: narrow_sets.div_ceil(2),
             cpus,
+            ring: RING.min(PLACES / (cpus + 1).next_power_of_two()),
         })
     }
 
     pub(crate) const fn counters(&self) -> u32 {
         self.server_numbers * self.cpus
+    }
+
+    /// Rings of the journal: the last one is the daemon's.
+    pub(crate) const fn rings(&self) -> u32 {
+        self.cpus + 1
     }
 }
 
@@ -117,6 +133,8 @@ pub(crate) const LAYOUT: u64 = {
         size_of::<Set<Wide>>(),
         size_of::<Counters>(),
         size_of::<Events>(),
+        size_of::<Head>(),
+        size_of::<Place>(),
         size_of::<Meta>(),
     ];
     let mut sum = VERSION;

@@ -84,7 +84,7 @@ impl Dataplane {
         }
         let now = self.now();
         let memory = Arc::clone(&self.memory);
-        let _nobody_ends = memory.ending.write().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_ends = memory.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let Self { memory, mirror, grace, .. } = self;
         let draft = Draft { forgotten, ..Draft::default() };
         let mut drafter = Drafter { memory, mirror, draft, now, grace: &**grace };
@@ -109,7 +109,7 @@ fn expire<S: Slot>(
     held: &mut Option<Bits>,
 ) {
     for (slot, word) in taken(sets) {
-        if word.expires().since(now) <= 0 && end(memory, slot.word(), word) {
+        if word.expires().since(now) <= 0 && end(memory, slot, word) {
             swept.expired += 1;
             continue;
         }

@@ -17,6 +17,7 @@ use lvs_core::{
     director::{Step, Verdict},
     family::{V4, V6},
     hash::Keys,
+    journal::{Head, Place, Record},
     moved,
     scheduler::{self, Client},
     shared::Shared64,
@@ -53,6 +54,10 @@ constants! {
     WIDE_SETS: u32 = 1;
     /// Elements of `COUNTERS` that belong to one CPU.
     SERVER_NUMBERS: u32 = 1;
+    /// Elements of `JOURNAL` that belong to one CPU, a power of two.
+    RING: u32 = 1;
+    /// Whether other CPUs see the stores of one in their order.
+    STORES_IN_ORDER: u32 = 1;
 }
 
 /// Tables that the program reaches by their addresses. Their lengths are powers of two, so that a
@@ -89,6 +94,8 @@ direct! {
     SERVERS, SERVERS_MASK / server: Server;
     LOADS, LOADS_MASK / load: Shared64;
     EVENTS, EVENTS_MASK / events: Events;
+    HEADS, HEADS_MASK / head: Head;
+    JOURNAL, JOURNAL_MASK / place: Place;
 }
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -273,6 +280,15 @@ impl Tables for Kernel {
         if let Some(counter) = events.get_mut(usize::from(event & 31)) {
             *counter += 1;
         }
+    }
+
+    #[inline(always)]
+    fn note_change(&self, record: Record) {
+        // SAFETY: a helper without arguments.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let ring = read!(RING);
+        let place = |at: u64| Some(see(place(cpu * ring + (at as u32 & (ring - 1)))));
+        record.write(see(head(cpu)), place, read!(STORES_IN_ORDER) != 0);
     }
 
     #[inline(always)]

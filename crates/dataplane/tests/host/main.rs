@@ -4,6 +4,7 @@ mod atomic;
 mod expiry;
 mod flood;
 mod index;
+mod journal;
 mod moved;
 mod overflow;
 mod packets;

@@ -1,11 +1,11 @@
 //! Two CPUs at once.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
-use lvs_core::tables::Event;
+use lvs_core::{journal::Change, state::State, tables::Event};
 use lvs_dataplane::{Dataplane, Filter};
 
 use crate::{
@@ -85,4 +85,32 @@ fn counters_are_exact() {
     assert_eq!((sums(&dataplane), loads(&dataplane)), ((1000, sent), 1000));
     assert_eq!(counted(&dataplane, Event::New), 1000);
     assert_eq!(counted(&dataplane, Event::Known), sent - 1000);
+}
+
+/// Whatever happens to a connection stands in the journal once, whichever CPU did it.
+#[test]
+fn the_journal_has_every_change_once() {
+    const FLOWS: u16 = 4_000;
+    let mut dataplane = Dataplane::load_detached(SMALL).unwrap();
+    dataplane.apply(&plan(&["10.0.1.11:8080", "10.0.1.12:8080"])).unwrap();
+    let (mut journal, mut changes) = (dataplane.shared().journal(), Vec::new());
+    race(&dataplane, FLOWS, |_, round| segment(1024 + round, SYN));
+    // On both, and twice: the server has not answered, but the client's segment is enough.
+    race(&dataplane, FLOWS, |_, round| segment(1024 + round, ACK));
+    race(&dataplane, FLOWS, |_, round| segment(1024 + round, ACK));
+    let entries: HashSet<_> = dataplane.shared().entries().map(|entry| entry.key).collect();
+    assert_eq!(dataplane.flush(Filter::default()), u64::from(FLOWS));
+    assert_eq!(journal.read(&mut changes), 0);
+    for (change, state) in [
+        (Change::Began, State::SYN_RECV),
+        (Change::Went, State::ESTABLISHED),
+        (Change::Ended, State::ESTABLISHED),
+    ] {
+        let of_kind = changes.iter().filter(|told| told.change == change);
+        let told: Vec<_> = of_kind.map(|told| (told.entry.key, told.entry.word.state())).collect();
+        let expected: HashSet<_> = entries.iter().map(|key| (*key, state)).collect();
+        assert_eq!(told.len(), usize::from(FLOWS), "{change:?}");
+        assert!(told.into_iter().collect::<HashSet<_>>() == expected, "{change:?}");
+    }
+    assert_eq!(changes.len(), 3 * usize::from(FLOWS));
 }
