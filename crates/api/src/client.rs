@@ -13,7 +13,7 @@ use crate::{
     routes::Route,
     types::{
         Changed, Connection, ConnectionFilter, Count, Diff, Explained, Question, Reloaded,
-        ServiceInfo, Services, Stats, Status, Toml,
+        ServiceInfo, Services, Stats, Status, Toml, Watched,
     },
 };
 
@@ -94,14 +94,16 @@ impl Client {
         &self,
         filter: &ConnectionFilter,
         limit: Option<u64>,
-    ) -> Result<impl Iterator<Item = Result<Connection>>> {
-        let route = Route::Connections { filter: filter.clone(), limit };
-        let body = self.exchange(&route, b"")?;
-        let lines = BufReader::new(body).lines();
-        Ok(lines.map(|line| {
-            serde_json::from_str(&line?)
-                .map_err(|source| ClientError::Answer { status: 200, source })
-        }))
+    ) -> Result<impl Iterator<Item = Result<Connection>> + use<>> {
+        self.lines(&Route::Connections { filter: filter.clone(), limit })
+    }
+
+    /// Watches connections: what happens to them, while it happens.
+    pub fn watch(
+        &self,
+        filter: &ConnectionFilter,
+    ) -> Result<impl Iterator<Item = Result<Watched>> + use<>> {
+        self.lines(&Route::Watch(filter.clone()))
     }
 
     /// Counts connections.
@@ -141,6 +143,18 @@ impl Client {
 
     fn get<T: DeserializeOwned>(&self, route: &Route) -> Result<T> {
         self.json(route, b"")
+    }
+
+    /// An answer of one JSON object a line, while it arrives.
+    fn lines<T: DeserializeOwned>(
+        &self,
+        route: &Route,
+    ) -> Result<impl Iterator<Item = Result<T>> + use<T>> {
+        let lines = BufReader::new(self.exchange(route, b"")?).lines();
+        Ok(lines.map(|line| {
+            serde_json::from_str(&line?)
+                .map_err(|source| ClientError::Answer { status: 200, source })
+        }))
     }
 
     fn json<T: DeserializeOwned>(&self, route: &Route, body: &[u8]) -> Result<T> {

@@ -35,6 +35,8 @@ pub enum Route {
     Count(ConnectionFilter),
     /// `DELETE /v1/connections?FILTER`
     Flush(ConnectionFilter),
+    /// `GET /v1/connections/watch?FILTER`
+    Watch(ConnectionFilter),
     /// `GET /v1/stats`
     Stats,
     /// `POST /v1/reload`
@@ -149,14 +151,15 @@ impl Route {
             }
             ("connections", "DELETE") => Self::Flush(read(query)?),
             ("connections/count", "GET") => Self::Count(read(query)?),
+            ("connections/watch", "GET") => Self::Watch(read(query)?),
             ("stats", "GET") => Self::Stats,
             ("reload", "POST") => Self::Reload,
             ("diff", "GET") => Self::Diff,
             ("config", "GET") => Self::Config,
             ("explain", "GET") => Self::Explain(read(query)?),
             (
-                "status" | "services" | "connections/count" | "stats" | "diff" | "config"
-                | "explain",
+                "status" | "services" | "connections/count" | "connections/watch" | "stats"
+                | "diff" | "config" | "explain",
                 _,
             ) => return wrong("GET"),
             ("changes" | "reload", _) => return wrong("POST"),
@@ -185,6 +188,7 @@ impl Route {
             | Self::Service(_)
             | Self::Connections { .. }
             | Self::Count(_)
+            | Self::Watch(_)
             | Self::Stats
             | Self::Diff
             | Self::Config
@@ -208,6 +212,7 @@ impl Route {
                 &[write(filter), write(&LimitQuery { limit: *limit })],
             ),
             Self::Count(filter) => with_query("/v1/connections/count", &[write(filter)]),
+            Self::Watch(filter) => with_query("/v1/connections/watch", &[write(filter)]),
             Self::Flush(filter) => with_query("/v1/connections", &[write(filter)]),
             Self::Stats => "/v1/stats".to_owned(),
             Self::Reload => "/v1/reload".to_owned(),

@@ -29,8 +29,9 @@ mod http;
 mod later;
 mod lines;
 mod socket;
+mod stream;
 
-pub use later::{Later, Listing};
+pub use later::{Later, Listing, Watching};
 pub use socket::{Listener, SocketError};
 
 /// Requests that wait for the engine before clients have to wait with sending.
@@ -74,6 +75,8 @@ pub enum Call {
     Count(ConnectionFilter, Reply<Later<u64>>),
     /// Forget connections; answers how many.
     Flush(ConnectionFilter, Reply<Later<u64>>),
+    /// Watch connections.
+    Watch(ConnectionFilter, Reply<Watching>),
     /// Counters.
     Stats(Reply<Stats>),
     /// Read the configuration file again.

@@ -251,6 +251,25 @@ pub struct Connection {
     pub expires: Duration,
 }
 
+/// What whoever watches connections is told; the answer to `GET /v1/connections/watch` has one a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "lowercase")]
+pub enum Watched {
+    /// A connection began.
+    New(Connection),
+    /// It is in another state.
+    State(Connection),
+    /// It ended, in this state.
+    End(Connection),
+    /// It is there: after changes were missed, all connections are told.
+    Is(Connection),
+    /// Changes came too fast to be told.
+    Missed {
+        /// So many, or a few less.
+        count: u64,
+    },
+}
+
 /// How many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {

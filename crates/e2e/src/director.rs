@@ -153,15 +153,20 @@ impl Director {
         Ok(output.stdout)
     }
 
+    fn lvs_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.lvs());
+        command.arg("--socket").arg(self.socket()).args(arguments).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Starts `lvs` and does not wait for its end.
+    pub fn spawn_lvs(&self, arguments: &[&str]) -> Result<Process> {
+        Process::start(&self.namespace, self.lvs_command(arguments))
+    }
+
     /// Runs `lvs`, which may fail.
     pub fn try_lvs(&self, arguments: &[&str]) -> Result<Output> {
-        let output = Command::new(self.programs.lvs())
-            .arg("--socket")
-            .arg(self.socket())
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .output()
-            .context("run lvs")?;
+        let output = self.lvs_command(arguments).output().context("run lvs")?;
         Ok(Output {
             status: output.status.code().context("lvs was killed")?,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

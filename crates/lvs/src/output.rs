@@ -95,6 +95,11 @@ impl Out {
         table.write(&mut self.stdout, self.colour)
     }
 
+    /// Prints the head line of a table whose rows are yet to come.
+    pub(crate) fn head(&mut self, table: &Table, widths: &[usize]) -> io::Result<()> {
+        table.write_head(&mut self.stdout, widths, self.colour)
+    }
+
     /// Prints further rows of a table whose head is out already.
     pub(crate) fn rows(&mut self, table: &Table, widths: &[usize]) -> io::Result<()> {
         table.write_rows(&mut self.stdout, widths, self.colour)

@@ -295,6 +295,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             Call::Flush(filter, reply) => {
                 drop(reply.send(self.filter(filter).map(|filter| self.tables.flush(&filter))));
             }
+            Call::Watch(filter, reply) => {
+                drop(reply.send(self.filter(filter).map(|filter| self.tables.watch(&filter))));
+            }
             Call::Stats(reply) => drop(reply.send(Ok(self.stats()))),
             Call::Reload(reply) => drop(reply.send(self.reload(now))),
             Call::Diff(reply) => drop(reply.send(Ok(self.diff()))),

@@ -1,11 +1,11 @@
 //! The kernel's tables as the engine sees them.
 use lvs_api::{
-    server::{Later, Listing},
-    types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount},
+    server::{Later, Listing, Watching},
+    types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount, Watched},
 };
 use lvs_config::{Daemon, XdpMode};
-use lvs_core::tables::Event;
-use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
+use lvs_core::{journal::Change, tables::Event};
+use lvs_dataplane::{Capacity, Dataplane, Mode, Seen, Settings};
 use lvs_model::plan::Plan;
 
 use crate::engine::seams::{Counters, Filter, Tables};
@@ -101,6 +101,14 @@ impl Tables for KernelTables {
         Later::new(move || tables.flush(filter))
     }
 
+    fn watch(&self, filter: &Filter) -> Watching {
+        let (mut watch, mut seen) = (self.0.watch(translated(filter)), Vec::new());
+        Watching::new(move |all| {
+            watch.look(&mut seen);
+            all.extend(seen.drain(..).map(watched));
+        })
+    }
+
     fn explain(&self, question: &Question) -> Explained {
         explain::told(&self.0.explain(question.protocol, question.from, question.to))
     }
@@ -115,6 +123,16 @@ fn told(connection: lvs_dataplane::Connection) -> Connection {
         forward: connection.method,
         state: connection.state.name().into(),
         expires: connection.expires,
+    }
+}
+
+fn watched(seen: Seen) -> Watched {
+    match seen {
+        Seen::Changed(Change::Began, connection) => Watched::New(told(connection)),
+        Seen::Changed(Change::Went, connection) => Watched::State(told(connection)),
+        Seen::Changed(Change::Ended, connection) => Watched::End(told(connection)),
+        Seen::Is(connection) => Watched::Is(told(connection)),
+        Seen::Missed(count) => Watched::Missed { count },
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{Call, Later, Reply, lines::Lines};
+use super::{Call, Later, Reply, lines::Lines, stream::stream};
 use crate::{
     error::{ApiError, Code},
     routes::Route,
@@ -83,6 +83,10 @@ async fn dispatch(
         Route::Flush(filter) => {
             let count = done(ask(&calls, |reply| Call::Flush(filter, reply)).await?).await?;
             Ok(json(200, &Count { count }))
+        }
+        Route::Watch(filter) => {
+            let watching = ask(&calls, |reply| Call::Watch(filter, reply)).await?;
+            Ok(response(200, "application/x-ndjson", stream(watching).boxed()))
         }
         Route::Stats => Ok(json(200, &ask(&calls, Call::Stats).await?)),
         Route::Reload => Ok(json(200, &ask(&calls, Call::Reload).await?)),

@@ -2,7 +2,7 @@
 //! does it.
 use std::fmt;
 
-use crate::types::Connection;
+use crate::types::{Connection, Watched};
 
 /// A number that takes long to find.
 pub struct Later<T>(Box<dyn FnOnce() -> T + Send>);
@@ -46,5 +46,27 @@ impl Iterator for Listing {
 impl fmt::Debug for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Listing")
+    }
+}
+
+/// Finds out what has happened to connections since it was last asked.
+pub struct Watching(Box<Look>);
+
+type Look = dyn FnMut(&mut Vec<Watched>) + Send;
+
+impl Watching {
+    /// As `look` appends it.
+    pub fn new(look: impl FnMut(&mut Vec<Watched>) + Send + 'static) -> Self {
+        Self(Box::new(look))
+    }
+
+    pub(super) fn look(&mut self, told: &mut Vec<Watched>) {
+        (self.0)(told);
+    }
+}
+
+impl fmt::Debug for Watching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watching")
     }
 }

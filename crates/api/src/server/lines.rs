@@ -19,6 +19,12 @@ const AHEAD: usize = 4;
 /// The body of such an answer.
 pub(super) struct Lines(mpsc::Receiver<Bytes>);
 
+impl From<mpsc::Receiver<Bytes>> for Lines {
+    fn from(chunks: mpsc::Receiver<Bytes>) -> Self {
+        Self(chunks)
+    }
+}
+
 impl Lines {
     /// Those of an iterator, which runs on a thread of its own; it ends early if the client leaves.
     pub(super) fn of<T: Serialize>(values: impl Iterator<Item = T> + Send + 'static) -> Self {
@@ -26,10 +32,7 @@ impl Lines {
         drop(spawn_blocking(move || {
             let mut text = Vec::new();
             for value in values {
-                // Only a map with keys that are no strings could fail, and no type has one.
-                if serde_json::to_writer(&mut text, &value).is_ok() {
-                    text.push(b'\n');
-                }
+                append(&mut text, &value);
                 if text.len() >= CHUNK && chunks.blocking_send(take(&mut text)).is_err() {
                     return;
                 }
@@ -40,6 +43,14 @@ impl Lines {
             }
         }));
         Self(receiver)
+    }
+}
+
+/// Appends a line.
+pub(super) fn append(text: &mut Vec<u8>, value: &impl Serialize) {
+    // Only a map with keys that are no strings could fail, and no type has one.
+    if serde_json::to_writer(&mut *text, value).is_ok() {
+        text.push(b'\n');
     }
 }
 

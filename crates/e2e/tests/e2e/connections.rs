@@ -1,5 +1,7 @@
 //! Connections are listed, counted and forgotten; what `explain` says then happens.
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use lvs_e2e::{Director, Fields, Protocol};
 use lvs_lab::{Family, Method};
 
@@ -37,6 +39,36 @@ fn connections_are_listed_counted_and_forgotten() -> Result<()> {
     let results = connections.iter_mut().map(|connection| connection.get("/").is_ok());
     assert_eq!(results.filter(|answered| *answered).count(), 4, "forgotten ones are reset");
     world.names(3)?;
+    Ok(())
+}
+
+#[test]
+fn connections_are_watched_from_begin_to_end() -> Result<()> {
+    const SOON: Duration = Duration::from_secs(10);
+    let world = World::with_servers(Method::Nat, 1)?;
+    let director = world.direct(&[world.service(Family::V4, Protocol::Tcp)?])?;
+    let watch = director.spawn_lvs(&["connection", "watch", "--service", "web"])?;
+    watch.wait_for_line(SOON, "CHANGE")?;
+    let to = world.virtual_(Family::V4, Protocol::Tcp)?;
+    let mut connection = world.client()?.connect(to)?;
+    connection.get("/")?;
+    let own = connection.local_address()?.to_string();
+    director.lvs(&["connection", "flush", "--all"])?;
+    watch.wait_for_line(SOON, "end")?;
+    let lines = watch.lines();
+    let told = lines.iter().filter(|line| line.text.contains(&own)).map(|line| {
+        let words: Vec<_> = line.text.split_whitespace().collect();
+        [words.first(), words.get(6)].map(|word| word.map_or("", |word| *word).to_owned())
+    });
+    let [first, .., last] = &told.collect::<Vec<_>>()[..] else { bail!("{lines:?}") };
+    assert_eq!(
+        (&first[..], &last[..]),
+        (&["new", "SYN_RECV"].map(String::from)[..], &["end", "ESTABLISHED"].map(String::from)[..])
+    );
+    // As Ctrl-C does.
+    watch.signal(2)?;
+    watch.wait_for_exit(SOON)?;
+    assert_eq!(director.lvs(&["connection", "count"])?.trim(), "0", "the daemon goes on");
     Ok(())
 }
 

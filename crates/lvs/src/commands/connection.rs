@@ -15,11 +15,13 @@ use crate::{
     words::word,
 };
 
+mod watch;
+
 /// Connections whose widths decide those of the columns; the rest is printed as it comes, so that
 /// a listing of a million needs no memory.
 const LOOK_AHEAD: usize = 1000;
 
-/// Lists, counts and forgets connections.
+/// Lists, counts, watches and forgets connections.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum ConnectionCommand {
     /// Lists connections.
@@ -38,6 +40,15 @@ Examples:
     /// Counts connections.
     #[command(after_help = "Example:\n  lvs connection count --client 198.51.100.7")]
     Count {
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Shows connections begin, change their state and end, as it happens.
+    #[command(after_help = "\
+Examples:
+  lvs connection watch --service web
+  lvs connection watch --client 198.51.100.7 -o json")]
+    Watch {
         #[command(flatten)]
         filter: Filter,
     },
@@ -96,6 +107,7 @@ impl ConnectionCommand {
     pub(crate) fn run(self, context: &mut Context) -> Result<(), CliError> {
         match self {
             Self::List { filter, limit } => list(context, &filter.into(), limit),
+            Self::Watch { filter } => watch::watch(context, &filter.into()),
             Self::Count { filter } => {
                 let count = context.client.count(&filter.into())?;
                 print_count(context, count, |count| count.to_string())

@@ -70,7 +70,12 @@ impl Table {
         self.write_rows(out, &widths, colour)
     }
 
-    fn write_head(&self, out: &mut impl Write, widths: &[usize], colour: bool) -> io::Result<()> {
+    pub(super) fn write_head(
+        &self,
+        out: &mut impl Write,
+        widths: &[usize],
+        colour: bool,
+    ) -> io::Result<()> {
         let titles: Vec<Cell> =
             self.columns.iter().map(|(title, _)| Cell::painted(*title, Paint::Bold)).collect();
         self.write_row(out, &titles, widths, colour)

@@ -10,11 +10,11 @@ use std::{
 
 use lvs_api::{
     error::{ApiError, Code},
-    server::{self, Call, Later, Listener, Listing},
+    server::{self, Call, Later, Listener, Listing, Watching},
     types::{
         Changed, Connection, Diff, Explained, Interface, LastReload, Load, Reloaded, ServerInfo,
         ServerState, ServerStats, ServiceCount, ServiceInfo, ServiceStats, Stats, Status, Traffic,
-        VerdictCount,
+        VerdictCount, Watched,
     },
 };
 use lvs_model::{
@@ -130,6 +130,7 @@ fn answer(call: Call, refuses: bool, log: &Mutex<Vec<(Change, bool)>>) {
         }
         Call::Count(_, reply) => drop(reply.send(Ok(Later::new(|| 3000)))),
         Call::Flush(_, reply) => drop(reply.send(Ok(Later::new(|| 1)))),
+        Call::Watch(_, reply) => drop(reply.send(Ok(watching()))),
         Call::Stats(reply) => drop(reply.send(Ok(stats()))),
         Call::Reload(reply) => drop(reply.send(reloaded(refuses))),
         Call::Diff(reply) => {
@@ -299,6 +300,18 @@ pub(crate) fn web() -> ServiceInfo {
 
 fn dns() -> ServiceInfo {
     info(&dns_service(), vec![server("[2001:db8::1]:53", ServerState::Up)])
+}
+
+/// One of each, and no more.
+fn watching() -> Watching {
+    let mut all = vec![
+        Watched::New(connection(0)),
+        Watched::State(connection(2)),
+        Watched::Missed { count: 5 },
+        Watched::Is(connection(1)),
+        Watched::End(connection(3)),
+    ];
+    Watching::new(move |told| told.append(&mut all))
 }
 
 fn connection(number: u16) -> Connection {

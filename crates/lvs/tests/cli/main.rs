@@ -271,6 +271,32 @@ fn a_watch_draws_again() {
 }
 
 #[test]
+fn connections_are_watched_line_by_line() {
+    let daemon = Daemon::start();
+    let lines = |args: &[&str], count| {
+        let all = [&["connection", "watch"], args].concat();
+        let mut child = daemon.command(&all).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines: Vec<String> = lines.map(Result::unwrap).take(count).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines
+    };
+    let first = |line: &String| line.split(' ').next().unwrap().to_owned();
+    let words: Vec<_> = lines(&[], 5).iter().map(first).collect();
+    assert_eq!(words, ["CHANGE", "new", "state", "is", "end"]);
+    let objects = lines(&["-o", "json"], 5);
+    let objects: Vec<serde_json::Value> =
+        objects.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = objects.iter().map(|object| &object["change"]).collect();
+    assert_eq!(kinds, ["new", "state", "missed", "is", "end"]);
+    assert_eq!(
+        (&objects[0]["client"], &objects[2]["count"]),
+        (&"198.51.100.7:40000".into(), &5.into())
+    );
+}
+
+#[test]
 fn save_replaces_a_file_as_a_whole() {
     let daemon = Daemon::start();
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::{
 };
 
 use lvs_api::{
-    server::{Later, Listing},
+    server::{Later, Listing, Watching},
     types::{Explained, Load, Question, Traffic, VerdictCount},
 };
 use lvs_core::state::State;
@@ -37,6 +37,9 @@ pub(crate) trait Tables {
 
     /// Forgets connections; tells how many.
     fn flush(&mut self, filter: &Filter) -> Later<u64>;
+
+    /// Watches connections.
+    fn watch(&self, filter: &Filter) -> Watching;
 
     /// Which way a new packet would go. The service's name is the engine's to tell.
     fn explain(&self, question: &Question) -> Explained;

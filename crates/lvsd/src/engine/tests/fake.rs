@@ -7,7 +7,7 @@ use std::{
 
 use lvs_api::{
     error::ApiError,
-    server::{Call, Later, Listing, Reply},
+    server::{Call, Later, Listing, Reply, Watching},
     types::{Explained, Question},
 };
 use lvs_model::{
@@ -69,6 +69,10 @@ impl Tables for FakeTables {
     fn flush(&mut self, filter: &Filter) -> Later<u64> {
         self.flushed.push(filter.clone());
         Later::new(|| 1)
+    }
+
+    fn watch(&self, _: &Filter) -> Watching {
+        Watching::new(|_| {})
     }
 
     fn explain(&self, _: &Question) -> Explained {
