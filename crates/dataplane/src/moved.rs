@@ -309,7 +309,7 @@ fn look<S: Slot<Key: Into<Key>>>(memory: &Memory, sets: &[Set<S>], watched: &mut
         let at = places.hashing.place(&client);
         let place = places.ring.get(at as usize).copied().unwrap_or(Place(0));
         let agrees = place.server() == word.server();
-        if place.phase() == Phase::Watched && !(agrees && end(memory, slot.word(), word)) {
+        if place.phase() == Phase::Watched && !(agrees && end(memory, slot, word)) {
             unused.remove(&at);
         }
     }
