@@ -10,7 +10,7 @@ use lvs_core::{
 };
 use lvs_model::{
     desired::ServiceKey,
-    plan::{self, Plan},
+    plan::{self, Plan, PlannedService},
 };
 
 use crate::{
@@ -43,10 +43,26 @@ impl Dataplane {
     /// # Errors
     /// The plan does not fit; then nothing was changed.
     pub fn apply(&mut self, plan: &Plan) -> Result<Applied, Error> {
+        self.change(|drafter| drafter.prepare(plan))
+    }
+
+    /// As [`Self::apply`], for some services: the others stay as they are and cost no time.
+    ///
+    /// # Errors
+    /// They do not fit; then nothing was changed.
+    pub fn update(&mut self, services: &[PlannedService]) -> Result<Applied, Error> {
+        self.change(|drafter| drafter.update(services))
+    }
+
+    /// Makes a change as prepared, or nothing of it.
+    pub(crate) fn change(
+        &mut self,
+        prepare: impl FnOnce(&mut Drafter<'_>) -> Result<(), Error>,
+    ) -> Result<Applied, Error> {
         let now = self.now();
         let Self { memory, mirror, grace, .. } = self;
         let mut drafter = Drafter { memory, mirror, draft: Draft::default(), now, grace: &**grace };
-        let prepared = drafter.prepare(plan);
+        let prepared = prepare(&mut drafter);
         let draft = drafter.draft;
         if let Err(error) = prepared {
             mirror.give(memory, draft.taken.into_iter().rev());

@@ -22,10 +22,10 @@ use crate::{
     error::Error,
     index::endpoint,
     memory::Memory,
-    mirror::{HeldService, Mirror, Taken, take},
+    mirror::{HeldService, Mirror, Taken},
     moved::{self, Change, Hashing, Places},
     records::{self, RingMember},
-    sizes::BLOCK,
+    sizes::{BLOCK, Sizes},
 };
 
 /// What changes, and what was taken for it.
@@ -85,14 +85,19 @@ pub(crate) struct Drafter<'a> {
 impl Drafter<'_> {
     /// Prepares the change to `plan`.
     pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
-        self.check_numbers(plan)?;
-        for planned in &plan.services {
+        self.removals(plan);
+        self.update(&plan.services)
+    }
+
+    /// Prepares the change of some services; the others stay as they are.
+    pub(crate) fn update(&mut self, services: &[PlannedService]) -> Result<(), Error> {
+        self.check_numbers(services)?;
+        for planned in services {
             let held = self.mirror.services.get(&planned.key);
             if held.and_then(|held| held.plan.as_ref()) != Some(planned) {
                 self.service(planned)?;
             }
         }
-        self.removals(plan);
         self.relink()
     }
 
@@ -103,25 +108,23 @@ impl Drafter<'_> {
     }
 
     /// Whether there are numbers for all that is new: said in whole before anything is taken.
-    fn check_numbers(&self, plan: &Plan) -> Result<(), Error> {
-        let (mut services, mut servers) = (0_u64, 0_u64);
-        for planned in &plan.services {
+    fn check_numbers(&self, plans: &[PlannedService]) -> Result<(), Error> {
+        let (mut services, mut servers) = (0_u32, 0_u64);
+        for planned in plans {
             let held = self.mirror.service(&planned.key);
-            services += u64::from(held.is_none());
+            services += u32::from(held.is_none());
             let known = |address| held.is_some_and(|held| held.servers.contains_key(address));
             servers += planned.servers.iter().map(|s| u64::from(!known(&s.address))).sum::<u64>();
         }
-        let sizes = &self.memory.sizes;
-        let free = &self.mirror.free;
-        for (what, fresh, numbers, left) in [
-            ("services", services, sizes.service_numbers, free.service_numbers.left()),
-            ("servers", servers, sizes.server_numbers, free.server_numbers.left()),
-        ] {
-            if fresh > left.into() {
-                let room = u64::from(numbers - 1);
-                let needed = room - u64::from(left) + fresh;
-                return Err(Error::NoRoom { what, setting: what, needed, room });
-            }
+        let (sizes, free) = (&self.memory.sizes, &self.mirror.free);
+        let left = free.service_numbers.left();
+        if services > left {
+            return Err(sizes.more_services(sizes.services() - left + services));
+        }
+        let left = free.server_numbers.left();
+        if servers > left.into() {
+            let held = sizes.servers() - left;
+            return Err(sizes.more_servers("servers", u64::from(held) + servers));
         }
         Ok(())
     }
@@ -279,9 +282,11 @@ impl Drafter<'_> {
             return Ok(());
         }
         let blocks = value.len.div_ceil(BLOCK);
-        let capacity = self.memory.sizes.candidate_blocks;
-        let free = &mut self.mirror.free.candidates;
-        let first = take(free, blocks, capacity, ("lists of servers", "servers"))?;
+        let sizes = &self.memory.sizes;
+        // There is room for every list twice, but not where old ones lie in between: in new tables
+        // they do not.
+        let scattered = || sizes.more_servers("lists of servers", 2 * u64::from(sizes.servers()));
+        let first = self.mirror.free.candidates.take(blocks).ok_or_else(scattered)?;
         self.draft.taken.push(Taken::Candidates(first, blocks));
         self.memory.write_candidates(first, list);
         value.candidates = first;
@@ -305,9 +310,8 @@ impl Drafter<'_> {
         }
         let words = places.words();
         let len = u32::try_from(words.len()).unwrap_or(u32::MAX);
-        let capacity = self.memory.sizes.ring_places;
         let free = &mut self.mirror.free.rings;
-        let first = take(free, len, capacity, ("rings of hash schedulers", "services"))?;
+        let first = free.take(len).ok_or(Error::Rings { places: free.left(), needed: len })?;
         self.draft.taken.push(Taken::Ring(first, len));
         for (place, word) in (first..).zip(words) {
             self.memory.rings.write(place, word);
@@ -342,9 +346,12 @@ impl Drafter<'_> {
     }
 
     fn service_record(&mut self, held: &mut HeldService, value: Service) -> Result<(), Error> {
-        let capacity = self.memory.sizes.service_records - 1;
-        let free = &mut self.mirror.free.service_records;
-        let record = take(free, 1, capacity, ("services", "services"))?;
+        let record = self
+            .mirror
+            .free
+            .service_records
+            .take(1)
+            .ok_or_else(|| no_service(&self.memory.sizes))?;
         self.draft.taken.push(Taken::ServiceRecord(record));
         self.memory.services.write(record, Service { record, ..value });
         if held.record != 0 {
@@ -355,9 +362,12 @@ impl Drafter<'_> {
     }
 
     fn service_number(&mut self) -> Result<u16, Error> {
-        let capacity = self.memory.sizes.service_numbers - 1;
-        let free = &mut self.mirror.free.service_numbers;
-        let number = take(free, 1, capacity, ("services", "services"))?;
+        let number = self
+            .mirror
+            .free
+            .service_numbers
+            .take(1)
+            .ok_or_else(|| no_service(&self.memory.sizes))?;
         // `Sizes::new` admits no more.
         let number = u16::try_from(number).unwrap_or(0);
         self.draft.taken.push(Taken::ServiceNumber(number));
@@ -365,9 +375,8 @@ impl Drafter<'_> {
     }
 
     fn server_number(&mut self) -> Result<u32, Error> {
-        let capacity = self.memory.sizes.server_numbers - 1;
-        let free = &mut self.mirror.free.server_numbers;
-        let number = take(free, 1, capacity, ("servers", "servers"))?;
+        let number =
+            self.mirror.free.server_numbers.take(1).ok_or_else(|| no_server(&self.memory.sizes))?;
         self.draft.taken.push(Taken::ServerNumber(number));
         Ok(number)
     }
@@ -379,12 +388,11 @@ impl Drafter<'_> {
         kind: IndexKind,
     ) -> Result<(), Error> {
         let at = endpoint(protocol, address);
-        let sizes = &self.memory.sizes;
-        self.memory.reserve_entry(&at, kind, self.grace).ok_or(Error::NoRoom {
-            what: "addresses in the index",
-            setting: "servers",
-            needed: u64::from(sizes.index_lines) * 4 + 1,
-            room: u64::from(sizes.index_lines) * 4,
+        self.memory.reserve_entry(&at, kind, self.grace).ok_or_else(|| {
+            // The least with which the index is twice as large.
+            let sizes = &self.memory.sizes;
+            let needed = sizes.index_lines - sizes.services() + 1;
+            sizes.more_servers("an address in the index", needed.into())
         })?;
         self.draft.taken.push(Taken::Entry(at, kind));
         Ok(())
@@ -490,9 +498,8 @@ impl Drafter<'_> {
                 staged.record = held;
                 continue;
             }
-            let capacity = self.memory.sizes.server_records - 1;
             let free = &mut self.mirror.free.server_records;
-            let record = take(free, 1, capacity, ("servers", "servers"))?;
+            let record = free.take(1).ok_or_else(|| no_server(&self.memory.sizes))?;
             self.draft.taken.push(Taken::ServerRecord(record));
             self.memory.servers.write(record, staged.value);
             staged.record = record;
@@ -502,4 +509,13 @@ impl Drafter<'_> {
         }
         Ok(())
     }
+}
+
+// Each has two records, and a number that was counted before: these are for a mistake of ours.
+fn no_service(sizes: &Sizes) -> Error {
+    sizes.more_services(sizes.services() + 1)
+}
+
+fn no_server(sizes: &Sizes) -> Error {
+    sizes.more_servers("servers", u64::from(sizes.servers()) + 1)
 }

@@ -16,18 +16,29 @@ pub enum Error {
     },
     /// The tables are too small for a plan. Nothing was changed.
     #[error(
-        "no room for {what}: {needed} are needed and {room} fit; \
-         raise `{setting}` and start the daemon anew"
+        "no room for {what} with `{setting} = {room}`: set it to {needed} or more and start the \
+         daemon anew"
     )]
     NoRoom {
         /// What does not fit.
         what: &'static str,
         /// The setting to raise.
         setting: &'static str,
-        /// How many are needed.
+        /// What it is now.
+        room: u32,
+        /// With this the plan fits into new tables.
         needed: u64,
-        /// How many fit.
-        room: u64,
+    },
+    /// Rings of hash schedulers take more than the tables can have. Nothing was changed.
+    #[error(
+        "no room for another ring: {places} places are free and {needed} are needed; give some \
+         services another scheduler than mh"
+    )]
+    Rings {
+        /// Places that are free.
+        places: u32,
+        /// Places that the ring takes.
+        needed: u32,
     },
     /// Too many services share one server behind NAT. Nothing was changed.
     #[error(

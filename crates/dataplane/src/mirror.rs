@@ -7,7 +7,7 @@ use std::{
 use lvs_core::{index::Endpoint, tables::IndexKind, wire::Protocol};
 use lvs_model::{desired::ServiceKey, plan::PlannedService};
 
-use crate::{error::Error, memory::Memory, ranges::Ranges, sizes::Sizes};
+use crate::{memory::Memory, ranges::Ranges, sizes::Sizes};
 
 /// What the tables hold.
 #[derive(Debug)]
@@ -99,22 +99,6 @@ impl Free {
             Taken::Entry(..) => {}
         }
     }
-}
-
-/// Takes a range, or says what to raise.
-pub(crate) fn take(
-    ranges: &mut Ranges,
-    len: u32,
-    capacity: u32,
-    (what, setting): (&'static str, &'static str),
-) -> Result<u32, Error> {
-    let used = capacity.saturating_sub(ranges.left());
-    ranges.take(len).ok_or_else(|| Error::NoRoom {
-        what,
-        setting,
-        needed: u64::from(used) + u64::from(len),
-        room: capacity.into(),
-    })
 }
 
 impl Mirror {

@@ -13,7 +13,7 @@ use lvs_model::desired::ServiceKey;
 use crate::{
     connections::{Filter, end},
     dataplane::Dataplane,
-    draft::{Draft, Drafter},
+    draft::Drafter,
     entries::{Entry, Key, taken},
     error::Error,
     index::{socket, words},
@@ -261,7 +261,13 @@ impl Dataplane {
             }
             self.moves.unused.insert(key, unused);
         }
-        if turned.is_empty() { Ok(()) } else { self.turn(&turned) }
+        if turned.is_empty() {
+            return Ok(());
+        }
+        let turn = |drafter: &mut Drafter<'_>| {
+            turned.iter().try_for_each(|(key, places)| drafter.turn(key, places))
+        };
+        self.change(turn).map(drop)
     }
 
     /// Takes the places from the unused ones that have an entry which differs from the ring, and ends
@@ -272,21 +278,6 @@ impl Dataplane {
         }
         look(&self.memory, self.memory.narrow.all(), watched);
         look(&self.memory, self.memory.wide.all(), watched);
-    }
-
-    fn turn(&mut self, turned: &[(ServiceKey, Places)]) -> Result<(), Error> {
-        let now = self.now();
-        let Self { memory, mirror, grace, .. } = self;
-        let mut drafter = Drafter { memory, mirror, draft: Draft::default(), now, grace: &**grace };
-        let prepared = turned.iter().try_for_each(|(key, places)| drafter.turn(key, places));
-        let draft = drafter.draft;
-        if let Err(error) = prepared {
-            mirror.give(memory, draft.taken.into_iter().rev());
-            return Err(error);
-        }
-        self.publish(&draft);
-        self.commit(draft);
-        Ok(())
     }
 
     /// Servers to which packets go that no slot holds.

@@ -98,6 +98,27 @@ impl Sizes {
         })
     }
 
+    /// For so many services there is room.
+    pub(crate) const fn services(&self) -> u32 {
+        self.service_numbers - 1
+    }
+
+    /// For so many servers there is room.
+    pub(crate) const fn servers(&self) -> u32 {
+        self.server_numbers - 1
+    }
+
+    /// Too little room for as many services as this.
+    pub(crate) fn more_services(&self, needed: u32) -> Error {
+        let (what, room) = ("services", self.services());
+        Error::NoRoom { what, setting: what, room, needed: needed.into() }
+    }
+
+    /// Too little room for `what`, which grows with the setting `servers`.
+    pub(crate) fn more_servers(&self, what: &'static str, needed: u64) -> Error {
+        Error::NoRoom { what, setting: "servers", room: self.servers(), needed }
+    }
+
     pub(crate) const fn counters(&self) -> u32 {
         self.server_numbers * self.cpus
     }

@@ -1,14 +1,13 @@
 //! The driver: sockets and time for the machines, one tokio task for each target.
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use lvs_model::{
-    desired::Probe,
+    desired::{Check, Probe},
     observed::{Health, Target},
 };
 use tokio::{
@@ -114,29 +113,27 @@ impl Driver {
     /// What a target counts as until its checks say otherwise, in place of down.
     ///
     /// For a daemon that takes over: servers that were up stay up until `fall` checks fail. Holds
-    /// for the next [`Driver::set_targets`].
+    /// for the next [`Driver::add`].
     pub fn initial(&mut self, target: Target, health: Health) {
         self.seeds.insert(target, health);
     }
 
-    /// Checks exactly these targets from now on: keeps the state of those that stay, ends those
-    /// that are gone, and starts the new ones at once.
+    /// Checks these targets too, at once; those that are checked already go on.
     ///
-    /// Returns the new targets that are up from the start, to be taken in before the next plan:
-    /// those told by [`Driver::initial`], and those of which only the timing (interval, timeout,
-    /// rise, fall) is new. No event tells them again. Must be called within a tokio runtime.
+    /// Returns the new ones that are up from the start, to be taken in before the next plan: those
+    /// told by [`Driver::initial`], and those of which only the timing (interval, timeout, rise,
+    /// fall) is new beside a target that is checked. No event tells them again. Must be called
+    /// within a tokio runtime.
     #[must_use = "or servers that are up count as down until their next failure and recovery"]
-    pub fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Arc<Target>> {
-        let inherited = self.health_by_question();
-        self.targets.retain(|target, _| targets.contains(&**target));
-        let new: Vec<_> =
-            targets.into_iter().filter(|target| !self.targets.contains_key(target)).collect();
-        let spread =
-            FIRST_GAP.saturating_mul(u32::try_from(new.len()).unwrap_or(u32::MAX)).min(FIRST);
+    pub fn add(&mut self, targets: Vec<Target>) -> Vec<Arc<Target>> {
+        let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+        let spread = FIRST_GAP.saturating_mul(count).min(FIRST);
         let mut up = Vec::new();
-        for target in new {
-            let health = self.seeds.get(&target).copied();
-            let health = health.or_else(|| inherited.get(&question(&target)).copied());
+        for target in targets {
+            if self.targets.contains_key(&target) {
+                continue;
+            }
+            let health = self.seeds.get(&target).copied().or_else(|| self.inherited(&target));
             let target = Arc::new(target);
             if health == Some(Health::Up) {
                 up.push(Arc::clone(&target));
@@ -145,6 +142,13 @@ impl Driver {
         }
         self.seeds.clear();
         up
+    }
+
+    /// Ends the checks of these targets.
+    pub fn remove(&mut self, targets: &[Target]) {
+        for target in targets {
+            self.targets.remove(target);
+        }
     }
 
     /// The next change of health. Cancelling loses nothing.
@@ -174,10 +178,13 @@ impl Driver {
         self.targets.iter().map(|(target, running)| (&**target, lock(&running.status).clone()))
     }
 
-    /// Health by what is asked of whom, whatever the timing.
-    fn health_by_question(&self) -> BTreeMap<Question, Health> {
-        let health = |running: &Running| lock(&running.status).health;
-        self.targets.iter().map(|(target, running)| (question(target), health(running))).collect()
+    /// The health of a target that asks the same of the same server, whatever the timing.
+    fn inherited(&self, target: &Target) -> Option<Health> {
+        let first = Target { address: target.address, check: LEAST };
+        let others = self.targets.range::<Target, _>(first..);
+        let mut others = others.take_while(|(other, _)| other.address == target.address);
+        let (_, running) = others.find(|(other, _)| other.check.probe == target.check.probe)?;
+        Some(lock(&running.status).health)
     }
 
     fn start(&mut self, target: Arc<Target>, health: Health, spread: Duration) {
@@ -203,12 +210,15 @@ impl Driver {
     }
 }
 
-/// What is asked of whom.
-type Question = (SocketAddr, Probe);
-
-fn question(target: &Target) -> Question {
-    (target.address, target.check.probe.clone())
-}
+/// The check that is ordered before all others.
+const LEAST: Check = Check {
+    probe: Probe::Tcp,
+    port: None,
+    interval: Duration::ZERO,
+    timeout: Duration::ZERO,
+    rise: 0,
+    fall: 0,
+};
 
 /// Where in an interval a target's probes lie, from 0 to below 1: the same in every process, and
 /// spread evenly over many targets.

@@ -110,7 +110,7 @@ const BUSY: Option<&str> = Some("HTTP/1.1 503 Service Unavailable\r\n\r\n");
 
 /// Starts to check targets of which none is up yet.
 fn check(driver: &mut Driver, targets: impl IntoIterator<Item = Target>) {
-    assert_eq!(driver.set_targets(targets.into_iter().collect()), []);
+    assert_eq!(driver.add(targets.into_iter().collect()), []);
 }
 
 async fn event(driver: &mut Driver) -> Event {
@@ -225,7 +225,7 @@ async fn a_change_of_the_set_keeps_what_stays() {
         assert_eq!(event(&mut driver).await.health, Health::Up);
     }
     let since = driver.status(&stays_target).unwrap().since;
-    check(&mut driver, [stays_target.clone()]);
+    driver.remove(std::slice::from_ref(&goes_target));
     assert_eq!(driver.status(&stays_target).unwrap().since, since);
     assert_eq!(driver.status(&goes_target), None);
     // What is left of the ended check is at most one connection in the listener's queue.
@@ -245,7 +245,7 @@ async fn a_server_that_was_up_stays_up_until_its_checks_fail() {
     let target = target(dead, Probe::Tcp);
     let mut driver = Driver::new();
     driver.initial(target.clone(), Health::Up);
-    let up = driver.set_targets([target.clone()].into());
+    let up = driver.add(vec![target.clone()]);
     assert_eq!(up.iter().map(|target| &**target).collect::<Vec<_>>(), [&target]);
     assert_eq!(driver.status(&target).unwrap().health, Health::Up);
     last_failure(&driver, &target).await;
@@ -260,12 +260,14 @@ async fn a_change_of_the_timing_keeps_the_health_and_one_of_the_question_does_no
     let mut driver = Driver::new();
     check(&mut driver, [target.clone()]);
     assert_eq!(event(&mut driver).await.health, Health::Up);
+    let old = target.clone();
     target.check.interval = Duration::from_millis(300);
-    let up = driver.set_targets([target.clone()].into());
+    let up = driver.add(vec![target.clone()]);
     assert_eq!(up.len(), 1, "only the interval is new");
+    driver.remove(&[old]);
     let Probe::Http { path, .. } = &mut target.check.probe else { unreachable!() };
     *path = "/other".into();
-    let up = driver.set_targets([target.clone()].into());
+    let up = driver.add(vec![target]);
     assert_eq!(up, [], "another path may be answered otherwise");
 }
 
@@ -282,7 +284,7 @@ async fn what_a_removed_target_told_last_is_not_heard() {
         assert!(Instant::now() < end, "never up");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    check(&mut driver, []);
+    driver.remove(std::slice::from_ref(&target));
     let dead = server.stop().await;
     let quiet = timeout(Duration::from_millis(300), driver.next()).await;
     assert!(quiet.is_err(), "{dead}: {quiet:?}");

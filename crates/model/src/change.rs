@@ -243,23 +243,52 @@ impl ChangeError {
     }
 }
 
+/// A change that was found right and is not made yet: one service as it will be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// Its place among the services; a new one comes after all.
+    place: usize,
+    /// `None`: it is removed.
+    after: Option<Service>,
+}
+
+impl Prepared {
+    /// The place of the service among the others.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// The service as it will be; `None`: removed.
+    pub fn after(&self) -> Option<&Service> {
+        self.after.as_ref()
+    }
+}
+
 impl Desired {
     /// Applies a change: all of it, or none of it and an error.
     ///
     /// # Errors
     /// When what it names is missing or there already, or the result would break a rule.
     pub fn apply(&mut self, change: &Change) -> Result<(), ChangeError> {
+        let prepared = self.prepare(change)?;
+        self.commit(prepared);
+        Ok(())
+    }
+
+    /// Finds out what a change would make of its service. Nothing else changes with it.
+    ///
+    /// # Errors
+    /// When what it names is missing or there already, or the result would break a rule.
+    pub fn prepare(&self, change: &Change) -> Result<Prepared, ChangeError> {
         match change {
-            Change::AddService { service } => self.add_service(service),
+            Change::AddService { service } => self.added(service),
             Change::RemoveService { service } => {
-                let index = self.find(service)?;
-                self.services.remove(index);
-                Ok(())
+                Ok(Prepared { place: self.find(service)?, after: None })
             }
             Change::EditService { service, edit } => {
-                self.edit(service, |service| edit.apply_to(service))
+                self.edited(service, |service| edit.apply_to(service))
             }
-            Change::AddServer { service, server } => self.edit(service, |service| {
+            Change::AddServer { service, server } => self.edited(service, |service| {
                 if service.servers.iter().any(|known| known.address == server.address) {
                     let (service, address) = (service.name.clone(), server.address);
                     return Err(ChangeError::ServerExists { service, address });
@@ -268,24 +297,35 @@ impl Desired {
                 Ok(())
             }),
             Change::EditServer { service, address, edit } => {
-                self.edit_server(service, *address, |server| edit.apply_to(server))
+                self.edited_server(service, *address, |server| edit.apply_to(server))
             }
-            Change::RemoveServer { service, address } => self.edit(service, |service| {
+            Change::RemoveServer { service, address } => self.edited(service, |service| {
                 let index = service.find(*address)?;
                 service.servers.remove(index);
                 Ok(())
             }),
             Change::Drain { service, address, deadline } => {
                 let drain = Some(Drain { deadline: *deadline });
-                self.edit_server(service, *address, |server| server.drain = drain)
+                self.edited_server(service, *address, |server| server.drain = drain)
             }
             Change::Resume { service, address } => {
-                self.edit_server(service, *address, |server| server.drain = None)
+                self.edited_server(service, *address, |server| server.drain = None)
             }
         }
     }
 
-    fn add_service(&mut self, service: &Service) -> Result<(), ChangeError> {
+    /// Makes a change that was prepared on this state.
+    pub fn commit(&mut self, prepared: Prepared) {
+        let Prepared { place, after } = prepared;
+        match (after, self.services.get_mut(place)) {
+            (Some(after), Some(service)) => *service = after,
+            (Some(after), None) => self.services.push(after),
+            (None, Some(_)) => drop(self.services.remove(place)),
+            (None, None) => {}
+        }
+    }
+
+    fn added(&self, service: &Service) -> Result<Prepared, ChangeError> {
         if self.service(&service.name).is_some() {
             return Err(ChangeError::ServiceExists { name: service.name.clone() });
         }
@@ -293,35 +333,32 @@ impl Desired {
             return Err(ChangeError::KeyTaken { key: service.key, by: other.name.clone() });
         }
         service.checked()?;
-        self.services.push(service.clone());
-        Ok(())
+        Ok(Prepared { place: self.services.len(), after: Some(service.clone()) })
     }
 
-    /// Edits a copy of a service and puts it in place if it obeys the rules. Names and keys cannot
-    /// be edited, so the other services need not be looked at.
-    fn edit(
-        &mut self,
+    /// Edits a copy of a service. Names and keys cannot be edited, so the other services need not
+    /// be looked at.
+    fn edited(
+        &self,
         name: &str,
         edit: impl FnOnce(&mut Service) -> Result<(), ChangeError>,
-    ) -> Result<(), ChangeError> {
-        let index = self.find(name)?;
-        let Some(place) = self.services.get_mut(index) else {
-            return Ok(()); // `find` returned the index of a service
-        };
-        let mut service = place.clone();
-        edit(&mut service)?;
-        service.checked()?;
-        *place = service;
-        Ok(())
+    ) -> Result<Prepared, ChangeError> {
+        let place = self.find(name)?;
+        let mut after = self.services.get(place).cloned();
+        if let Some(service) = &mut after {
+            edit(service)?;
+            service.checked()?;
+        }
+        Ok(Prepared { place, after })
     }
 
-    fn edit_server(
-        &mut self,
+    fn edited_server(
+        &self,
         name: &str,
         address: SocketAddr,
         edit: impl FnOnce(&mut Server),
-    ) -> Result<(), ChangeError> {
-        self.edit(name, |service| {
+    ) -> Result<Prepared, ChangeError> {
+        self.edited(name, |service| {
             let index = service.find(address)?;
             service.servers.get_mut(index).map(edit);
             Ok(())

@@ -102,20 +102,34 @@ pub fn diff(before: &Desired, after: &Desired) -> Vec<Difference> {
     let kept: HashMap<_, _> = after.services.iter().map(|s| (s.name.as_str(), s)).collect();
     for service in &before.services {
         if !kept.contains_key(service.name.as_str()) {
-            let (service, key) = (service.name.clone(), key(service));
-            found.push(Difference::ServiceRemoved { service, key });
+            diff_service(Some(service), None, &mut found);
         }
     }
     for service in &after.services {
-        if let Some(old) = known.get(service.name.as_str()) {
-            diff_service(old, service, &mut found);
-        } else {
+        diff_service(known.get(service.name.as_str()).copied(), Some(service), &mut found);
+    }
+    found
+}
+
+/// Adds what leads from one state of a service to another; `None`: it is not there.
+pub fn diff_service(
+    before: Option<&Service>,
+    after: Option<&Service>,
+    found: &mut Vec<Difference>,
+) {
+    match (before, after) {
+        (None, None) => {}
+        (Some(service), None) => {
+            let (service, key) = (service.name.clone(), key(service));
+            found.push(Difference::ServiceRemoved { service, key });
+        }
+        (None, Some(service)) => {
             let key = key(service);
             found.push(Difference::ServiceAdded { service: service.name.clone(), key });
             found.extend(service.servers.iter().map(|server| added(service, server)));
         }
+        (Some(before), Some(after)) => diff_settings(before, after, found),
     }
-    found
 }
 
 fn key(service: &Service) -> String {
@@ -127,7 +141,7 @@ fn added(service: &Service, server: &Server) -> Difference {
     Difference::ServerAdded { service, address, weight }
 }
 
-fn diff_service(before: &Service, after: &Service, found: &mut Vec<Difference>) {
+fn diff_settings(before: &Service, after: &Service, found: &mut Vec<Difference>) {
     if before == after {
         return;
     }

@@ -37,7 +37,7 @@ pub enum Health {
 }
 
 /// The resolved way from the director to a real server's address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Hop {
     /// The address is one of the director's own.
     Local,

@@ -79,7 +79,8 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     Plan { services }
 }
 
-fn plan_service(service: &Service, observed: &Observed) -> PlannedService {
+/// The part of [`plan`] that is about one service: it depends on no other.
+pub fn plan_service(service: &Service, observed: &Observed) -> PlannedService {
     let plan_server = |server: &Server| {
         let hop = observed.hops.get(&server.address.ip()).copied();
         let method = match hop {

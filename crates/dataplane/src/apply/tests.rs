@@ -180,6 +180,13 @@ fn connect(dataplane: &Dataplane, key: &ServiceKey, port: u16) {
     let _verdict = director::process(&mut packet, &dataplane.host());
 }
 
+/// The services that lead from one plan to another, if none is removed.
+fn differing(before: &Plan, after: &Plan) -> Option<Vec<PlannedService>> {
+    let stays = |old: &PlannedService| after.services.iter().any(|s| s.key == old.key);
+    let differ = after.services.iter().filter(|service| !before.services.contains(service));
+    before.services.iter().all(stays).then(|| differ.cloned().collect())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
     #[test]
@@ -189,7 +196,11 @@ proptest! {
         for (number, plan) in (0_u16..).zip(&plans) {
             let records: BTreeMap<_, _> =
                 dataplane.mirror.services.iter().map(|(key, held)| (*key, held.record)).collect();
-            match dataplane.apply(plan) {
+            let change = match differing(&before, plan) {
+                Some(services) if number % 2 == 1 => dataplane.update(&services),
+                _ => dataplane.apply(plan),
+            };
+            match change {
                 Ok(_) => {}
                 // Connections of servers that were removed hold all numbers.
                 Err(Error::NoRoom { what: "servers", .. }) => break,
