@@ -2,33 +2,33 @@
 //! what the tables must hold, the data plane takes it as a whole or not at all.
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    net::IpAddr,
     time::Instant,
 };
 
-use lvs_api::{
-    error::{ApiError, Code},
-    server::Call,
-    types::LastReload,
-};
+use lvs_api::{server::Call, types::LastReload};
 use lvs_config::{Config, Daemon};
 use lvs_model::{
     desired::Desired,
     observed::{Health, Hop, Observed, Target},
-    plan::{Plan, plan, server_addresses, targets},
 };
 use tracing::{error, info, warn};
 
-use crate::file::ConfigFile;
+use crate::{
+    file::ConfigFile,
+    state::{Event, Store},
+};
 
 mod answers;
 mod change;
 mod drain;
 mod restore;
 pub(crate) mod seams;
+mod settle;
+mod users;
 
 use seams::{Tables, Watch};
+use users::Users;
 
 /// What the engine is told about its surroundings, for `lvs status`.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ pub(crate) struct Engine<T, W> {
     settings: Daemon,
     /// The file and the changes since.
     running: Desired,
-    /// Of `running`.
+    /// Who of `running` uses what is watched.
     users: Users,
     observed: Observed,
     told: BTreeMap<Target, Told>,
@@ -87,9 +87,9 @@ pub(crate) struct Engine<T, W> {
     /// Addresses whose way is still what the predecessor knew: that it is not found yet is no reason
     /// to close a server that is being served.
     inherited: BTreeSet<IpAddr>,
-    /// What the tables hold.
-    applied: Plan,
-    /// The last apply failed: the tables are behind what is observed.
+    /// Places of services of which something was observed that the tables do not have yet.
+    touched: BTreeSet<usize>,
+    /// The tables are to be brought in line as a whole: at first, and when that failed.
     behind: bool,
     /// What the log said last about failures that come again every second.
     apply_trouble: Option<String>,
@@ -97,9 +97,9 @@ pub(crate) struct Engine<T, W> {
     about: About,
     last_reload: Option<LastReload>,
     /// Where what a successor must know is kept.
-    state_path: Option<PathBuf>,
-    /// Something of it has changed since it was written.
-    unsaved: bool,
+    store: Option<Store>,
+    /// What of it has changed since it was written.
+    unsaved: Vec<Event>,
     /// When the engine was made: what readings of the counters are timed by.
     clock: Instant,
 }
@@ -114,107 +114,52 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             file,
             settings: loaded.daemon.clone(),
             running: loaded.desired.clone(),
-            users: users(&loaded.desired),
+            users: Users::default(),
             loaded,
             observed: Observed::default(),
             told: BTreeMap::new(),
             unresolved: BTreeMap::new(),
             inherited: BTreeSet::new(),
-            applied: Plan::default(),
+            touched: BTreeSet::new(),
             behind: true,
             apply_trouble: None,
             sweep_trouble: None,
             about,
             last_reload: None,
-            state_path: None,
-            unsaved: false,
+            store: None,
+            unsaved: Vec::new(),
             clock: Instant::now(),
         }
     }
 
     /// Has everything watched that the desired state names.
     pub(crate) fn watch_all(&mut self) {
-        self.users = users(&self.running);
-        let wanted = targets(&self.running);
-        self.observed.health.retain(|target, _| wanted.contains(target));
-        self.told.retain(|target, _| wanted.contains(target));
-        let up = self.watch.set_targets(wanted);
-        self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
-        self.watch.set_addresses(server_addresses(&self.running));
-    }
-
-    /// Brings the tables in line with what is desired and observed.
-    pub(crate) fn settle(&mut self) {
-        let plan = plan(&self.running, &self.observed);
-        if plan == self.applied && !self.behind {
-            return;
-        }
-        // First: a successor must not close what these tables have open.
-        if self.unsaved {
-            self.save();
-        }
-        match self.tables.apply(&plan) {
-            Ok(()) => {
-                if self.apply_trouble.take().is_some() {
-                    info!("the tables are in line again");
-                }
-                self.applied = plan;
-                self.behind = false;
-            }
-            Err(error) => {
-                self.behind = true;
-                let trouble = chain(&error);
-                if self.apply_trouble.as_ref() != Some(&trouble) {
-                    error!("cannot bring the tables in line, trying again: {trouble}");
-                }
-                self.apply_trouble = Some(trouble);
-            }
-        }
-    }
-
-    /// Replaces the desired state, or leaves everything as it was.
-    fn put(&mut self, desired: Desired) -> Result<(), ApiError> {
-        let old_health = self.observed.health.clone();
-        let wanted = targets(&desired);
-        let up = self.watch.set_targets(wanted.clone());
-        self.observed.health.retain(|target, _| wanted.contains(target));
-        self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
-        let plan = plan(&desired, &self.observed);
-        if let Err(error) = self.tables.apply(&plan) {
-            self.observed.health = old_health;
-            let up = self.watch.set_targets(targets(&self.running));
-            self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
-            return Err(ApiError::new(Code::Dataplane, "the data plane cannot take the change")
-                .details(causes(&error)));
-        }
-        self.applied = plan;
-        self.behind = false;
-        self.users = users(&desired);
-        self.running = desired;
-        let addresses = server_addresses(&self.running);
-        self.observed.hops.retain(|address, _| addresses.contains(address));
-        self.unresolved.retain(|address, _| addresses.contains(address));
-        self.told.retain(|target, _| wanted.contains(target));
-        self.watch.set_addresses(addresses);
-        // At once: whoever asked is told that it is done only after a successor would know it.
-        self.save();
-        Ok(())
+        self.users = Users::of(&self.running);
+        let users = &self.users;
+        self.observed.health.retain(|target, _| !users.of_target(target).is_empty());
+        self.told.retain(|target, _| !users.of_target(target).is_empty());
+        self.observed.hops.retain(|address, _| !users.of_address(address).is_empty());
+        self.inherited.retain(|address| !users.of_address(address).is_empty());
+        self.watch_new(users.targets().cloned().collect());
+        self.watch_addresses();
     }
 
     /// Takes in changes of health; [`Engine::settle`] follows.
     pub(crate) fn on_health(&mut self, event: HealthEvent, now: u64) {
         let HealthEvent { target, health, reason } = event;
-        for (index, server) in self.users.get(&target).into_iter().flatten() {
-            let service = self.running.services.get(*index).map_or("", |s| s.name.as_str());
+        for (place, server) in self.users.of_target(&target) {
+            let service = self.running.services.get(*place).map_or("", |s| s.name.as_str());
             match (health, &reason) {
                 (Health::Up, _) => info!(service, %server, "server is up"),
                 (Health::Down, Some(reason)) => warn!(service, %server, reason, "server is down"),
                 (Health::Down, None) => warn!(service, %server, "server is down"),
             }
+            self.touched.insert(*place);
         }
+        let Target { address, check } = target.clone();
+        self.unsaved.push(Event::Health { address, check, health, since: now });
         self.told.insert(target.clone(), Told { since: now, reason });
         self.observed.health.insert(target, health);
-        self.unsaved = true;
     }
 
     /// Takes in changes of ways; [`Engine::settle`] follows.
@@ -226,17 +171,25 @@ impl<T: Tables, W: Watch> Engine<T, W> {
                     info!(server = %address, "the way to the server is known");
                 }
                 self.inherited.remove(&address);
-                self.unsaved |= self.observed.hops.insert(address, hop) != Some(hop);
+                if self.observed.hops.insert(address, hop) != Some(hop) {
+                    self.way_changed(address, Some(hop));
+                }
             }
             Err(reason) => {
                 if !self.inherited.contains(&address)
                     && self.observed.hops.remove(&address).is_some()
                 {
                     warn!(server = %address, reason, "the way to the server is lost");
+                    self.way_changed(address, None);
                 }
                 self.unresolved.insert(address, reason);
             }
         }
+    }
+
+    fn way_changed(&mut self, address: IpAddr, hop: Option<Hop>) {
+        self.touched.extend(self.users.of_address(&address));
+        self.unsaved.push(Event::Hop { address, hop });
     }
 
     /// Takes in changes of ways that came together.
@@ -257,12 +210,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         if now >= self.about.started + INHERITED {
             self.disinherit();
         }
-        if self.behind {
-            self.settle();
-        }
-        if self.unsaved {
-            self.save();
-        }
+        self.settle();
+        self.save_events();
     }
 
     /// Gives up ways that only the predecessor has found.
@@ -271,7 +220,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             if let Some(reason) = self.unresolved.get(&address) {
                 warn!(server = %address, reason, "the way to the server is lost");
                 self.observed.hops.remove(&address);
-                self.behind = true;
+                self.way_changed(address, None);
             }
         }
     }
@@ -313,7 +262,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
 
     /// Whether every way was answered for, one way or the other.
     pub(crate) fn knows_all_ways(&self) -> bool {
-        server_addresses(&self.running).iter().all(|address| {
+        self.users.addresses().all(|address| {
             let found = self.observed.hops.contains_key(address);
             (found && !self.inherited.contains(address)) || self.unresolved.contains_key(address)
         })
@@ -322,21 +271,6 @@ impl<T: Tables, W: Watch> Engine<T, W> {
 
 /// Seconds after which a way must have been found anew.
 const INHERITED: u64 = 10;
-
-/// Which servers a target speaks for: the index of the service, and the server's address.
-type Users = BTreeMap<Target, Vec<(usize, SocketAddr)>>;
-
-fn users(desired: &Desired) -> Users {
-    let mut users = Users::new();
-    for (index, service) in desired.services.iter().enumerate() {
-        for server in &service.servers {
-            if let Some(target) = service.target_of(server) {
-                users.entry(target).or_default().push((index, server.address));
-            }
-        }
-    }
-    users
-}
 
 /// An error and its causes, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! SIGHUP SIGTERM ──────────────────────────────┐
-//! API ─ connection tasks ─ mpsc<Call> ─────────┤             ┌─ set_targets ───→ health tasks
+//! API ─ connection tasks ─ mpsc<Call> ─────────┤             ┌─ add, remove ───→ health tasks
 //! health tasks ─ mpsc<Event> ──────────────────┼─→ engine ───┼─ set_addresses ─→ resolver task
 //! resolver task ─ mpsc<Vec<Change>> ───────────┤   (one      ├─ apply, sweep ──→ data plane
 //! every second ─ tick ─────────────────────────┘    task)    ├─ oneshot ───────→ API's answers

@@ -1,10 +1,13 @@
 //! What a daemon that takes over must know and the tables do not tell: health, the ways to the
 //! servers, and the changes that were made at run time.
 //!
-//! The file lies beside the socket, on a file system that a reboot empties, as it does the pinned
+//! The file is one JSON value, the whole state, and after it one more for each thing that happened
+//! since: a change of one server is not worth writing down what is known of all.
+//!
+//! It lies beside the socket, on a file system that a reboot empties, as it does the pinned
 //! tables. It is read only by a daemon that has taken tables over.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     hash::{DefaultHasher, Hasher},
     io::{self, Write},
@@ -18,12 +21,23 @@ use lvs_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod store;
+
+pub(crate) use store::Store;
+
 /// Of this layout; a file of another is not read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The content of the state file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
+    whole: Whole,
+    since: Vec<Event>,
+}
+
+/// The state as it was when the file was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Whole {
     version: u32,
     /// Of the desired state of the file on which the changes are based. An edited file is a new
     /// word of the operator, which undoes changes as a reload does.
@@ -34,9 +48,8 @@ pub(crate) struct State {
     removed: Vec<String>,
     /// Health by check, so that a check is written once for all servers.
     health: Vec<Checked>,
-    /// The ways to the servers.
-    #[serde(default)]
-    hops: BTreeMap<IpAddr, Hop>,
+    /// The ways to the servers, each once for all that lie on it.
+    ways: Vec<Way>,
 }
 
 /// Targets of one check, each with the time of its last change, in seconds of the Unix clock.
@@ -47,7 +60,24 @@ struct Checked {
     down: BTreeMap<SocketAddr, u64>,
 }
 
-impl State {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Way {
+    hop: Hop,
+    to: Vec<IpAddr>,
+}
+
+/// Something that happened after the file was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// A target's health changed.
+    Health { address: SocketAddr, check: Check, health: Health, since: u64 },
+    /// The way to an address changed, or was lost.
+    Hop { address: IpAddr, hop: Option<Hop> },
+    /// A service was changed or added.
+    Service(Service),
+}
+
+impl Whole {
     /// What to remember of a daemon.
     pub(crate) fn new(
         file: &Desired,
@@ -55,13 +85,13 @@ impl State {
         health: impl IntoIterator<Item = (Target, Health, u64)>,
         hops: &BTreeMap<IpAddr, Hop>,
     ) -> Self {
-        let changed = running
-            .services
-            .iter()
-            .filter(|service| file.service(&service.name) != Some(service))
-            .cloned()
-            .collect();
-        let gone = file.services.iter().filter(|service| running.service(&service.name).is_none());
+        let (filed, ran) = (by_name(file), by_name(running));
+        let differs = |service: &&Service| {
+            let index = filed.get(service.name.as_str());
+            index.and_then(|index| file.services.get(*index)) != Some(service)
+        };
+        let changed = running.services.iter().filter(differs).cloned().collect();
+        let gone = file.services.iter().filter(|service| !ran.contains_key(service.name.as_str()));
         let removed = gone.map(|service| service.name.clone()).collect();
         let mut by_check: BTreeMap<Check, Checked> = BTreeMap::new();
         for (target, health, since) in health {
@@ -74,52 +104,90 @@ impl State {
             };
         }
         let health = by_check.into_values().collect();
-        Self {
-            version: VERSION,
-            base: fingerprint(file),
-            changed,
-            removed,
-            health,
-            hops: hops.clone(),
+        let mut ways: HashMap<Hop, Vec<IpAddr>> = HashMap::new();
+        for (address, hop) in hops {
+            ways.entry(*hop).or_default().push(*address);
         }
+        let ways = ways.into_iter().map(|(hop, to)| Way { hop, to }).collect();
+        Self { version: VERSION, base: fingerprint(file), changed, removed, health, ways }
     }
+}
 
+/// Where each service is.
+fn by_name(desired: &Desired) -> HashMap<&str, usize> {
+    let names = desired.services.iter().map(|service| service.name.as_str());
+    names.zip(0..).collect()
+}
+
+impl State {
     /// The desired state that ran: the file with the changes. `None`: the file is another one than
     /// the changes were made to.
     pub(crate) fn running(&self, file: &Desired) -> Option<Desired> {
-        if fingerprint(file) != self.base {
+        if fingerprint(file) != self.whole.base {
             return None;
         }
         let mut running = file.clone();
-        running.services.retain(|service| !self.removed.contains(&service.name));
-        for changed in &self.changed {
-            match running.services.iter_mut().find(|service| service.name == changed.name) {
-                Some(service) => *service = changed.clone(),
+        if !self.has_changes() {
+            return Some(running);
+        }
+        running.services.retain(|service| !self.whole.removed.contains(&service.name));
+        let places = by_name(&running);
+        let mut places: HashMap<String, usize> =
+            places.into_iter().map(|(name, place)| (name.to_owned(), place)).collect();
+        for changed in self.whole.changed.iter().chain(self.changed_since()) {
+            let last = running.services.len();
+            let place = *places.entry(changed.name.clone()).or_insert(last);
+            match running.services.get_mut(place) {
+                Some(service) => service.clone_from(changed),
                 None => running.services.push(changed.clone()),
             }
         }
         running.validate().is_ok().then_some(running)
     }
 
-    /// Health of each target and when it last changed.
+    fn changed_since(&self) -> impl Iterator<Item = &Service> {
+        self.since.iter().filter_map(|event| match event {
+            Event::Service(service) => Some(service),
+            Event::Health { .. } | Event::Hop { .. } => None,
+        })
+    }
+
+    /// Health of targets and when it last changed; what is told later of one holds.
     pub(crate) fn health(&self) -> impl Iterator<Item = (Target, Health, u64)> {
-        self.health.iter().flat_map(|Checked { check, up, down }| {
+        let whole = self.whole.health.iter().flat_map(|Checked { check, up, down }| {
             let up = up.iter().map(|found| (found, Health::Up));
             let down = down.iter().map(|found| (found, Health::Down));
             up.chain(down).map(|((address, since), health)| {
                 (Target { address: *address, check: check.clone() }, health, *since)
             })
-        })
+        });
+        whole.chain(self.since.iter().filter_map(|event| match event {
+            Event::Health { address, check, health, since } => {
+                Some((Target { address: *address, check: check.clone() }, *health, *since))
+            }
+            Event::Hop { .. } | Event::Service(_) => None,
+        }))
     }
 
     /// The ways to the servers.
-    pub(crate) fn hops(&self) -> &BTreeMap<IpAddr, Hop> {
-        &self.hops
+    pub(crate) fn hops(&self) -> BTreeMap<IpAddr, Hop> {
+        let ways = self.whole.ways.iter();
+        let mut hops: BTreeMap<_, _> =
+            ways.flat_map(|way| way.to.iter().map(|address| (*address, way.hop))).collect();
+        for event in &self.since {
+            match event {
+                Event::Hop { address, hop: Some(hop) } => drop(hops.insert(*address, *hop)),
+                Event::Hop { address, hop: None } => drop(hops.remove(address)),
+                Event::Health { .. } | Event::Service(_) => {}
+            }
+        }
+        hops
     }
 
     /// Whether changes were made that the file does not have.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changed.is_empty() || !self.removed.is_empty()
+        let Whole { changed, removed, .. } = &self.whole;
+        !changed.is_empty() || !removed.is_empty() || self.changed_since().next().is_some()
     }
 }
 
@@ -130,17 +198,12 @@ pub(crate) fn path_of(socket: &Path) -> PathBuf {
 
 /// Reads a state; `None`: there is none that can be used.
 pub(crate) fn read(path: &Path) -> Option<State> {
-    let state: State = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    (state.version == VERSION).then_some(state)
-}
-
-/// Writes a state. A reader finds the old or the new one, never a part.
-pub(crate) fn write(path: &Path, state: &State) -> io::Result<()> {
-    let fresh = path.with_extension("json.new");
-    let mut file = io::BufWriter::new(fs::File::create(&fresh)?);
-    serde_json::to_writer(&mut file, state)?;
-    file.flush()?;
-    fs::rename(&fresh, path)
+    let bytes = fs::read(path).ok()?;
+    let mut values = serde_json::Deserializer::from_slice(&bytes);
+    let whole = Whole::deserialize(&mut values).ok()?;
+    // The last one may be a part only: its writer was killed, and nothing was done yet.
+    let since = values.into_iter().map_while(Result::ok).collect();
+    (whole.version == VERSION).then_some(State { whole, since })
 }
 
 /// A number that differs when the desired state does.

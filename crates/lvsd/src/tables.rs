@@ -6,7 +6,7 @@ use lvs_api::{
 use lvs_config::{Daemon, XdpMode};
 use lvs_core::{journal::Change, tables::Event};
 use lvs_dataplane::{Capacity, Dataplane, Mode, Seen, Settings};
-use lvs_model::plan::Plan;
+use lvs_model::plan::{Plan, PlannedService};
 
 use crate::engine::seams::{Counters, Filter, Tables};
 
@@ -61,6 +61,10 @@ impl Tables for KernelTables {
 
     fn apply(&mut self, plan: &Plan) -> Result<(), OpenError> {
         self.0.apply(plan).map(drop)
+    }
+
+    fn update(&mut self, services: &[PlannedService]) -> Result<(), OpenError> {
+        self.0.update(services).map(drop)
     }
 
     fn sweep(&mut self) -> Result<(), OpenError> {

@@ -14,9 +14,13 @@ pub(crate) struct World {
 }
 
 impl Watch for World {
-    fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Target> {
-        let up = self.driver.set_targets(targets);
+    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target> {
+        let up = self.driver.add(targets);
         up.iter().map(|target| Target::clone(target)).collect()
+    }
+
+    fn remove_targets(&mut self, targets: &[Target]) {
+        self.driver.remove(targets);
     }
 
     fn set_addresses(&mut self, addresses: BTreeSet<IpAddr>) {

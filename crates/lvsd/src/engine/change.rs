@@ -4,8 +4,8 @@ use lvs_api::{
     types::{Changed, Diff, LastReload, Reloaded},
 };
 use lvs_model::{
-    change::{Change, ChangeError},
-    diff::diff,
+    change::{Change, ChangeError, Prepared},
+    diff::{diff, diff_service},
 };
 use tracing::{info, warn};
 
@@ -14,12 +14,13 @@ use super::{Engine, Tables, Watch};
 impl<T: Tables, W: Watch> Engine<T, W> {
     /// Makes a change, in the file too when asked to.
     pub(super) fn change(&mut self, change: &Change, persist: bool) -> Result<Changed, ApiError> {
-        let mut desired = self.running.clone();
-        desired.apply(change).map_err(|error| refused(&error))?;
+        let prepared = self.running.prepare(change).map_err(|error| refused(&error))?;
         // Everything that can be refused is refused before anything is changed.
         let edited = if persist { Some(self.edited_file(change)?) } else { None };
-        let differences = diff(&self.running, &desired);
-        self.put(desired)?;
+        let before = self.running.services.get(prepared.place());
+        let mut differences = Vec::new();
+        diff_service(before, prepared.after(), &mut differences);
+        self.put_one(prepared)?;
         for difference in &differences {
             info!(change = %difference, "changed");
         }
@@ -28,26 +29,22 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             self.file.write(&text).map_err(|error| {
                 error.remedy("the change runs until the next reload; make the file writable")
             })?;
-            self.loaded.desired = loaded;
+            self.loaded.desired.commit(loaded);
             self.save();
             persisted = Some(self.file.path().to_owned());
         }
         Ok(Changed { differences, persisted, warnings: Vec::new() })
     }
 
-    /// The file's text with a change, and what it then says as far as it was loaded.
-    fn edited_file(
-        &self,
-        change: &Change,
-    ) -> Result<(String, lvs_model::desired::Desired), ApiError> {
-        let mut loaded = self.loaded.desired.clone();
-        loaded.apply(change).map_err(|error| {
+    /// The file's text with a change, and what that changes of the file as it was loaded.
+    fn edited_file(&self, change: &Change) -> Result<(String, Prepared), ApiError> {
+        let prepared = self.loaded.desired.prepare(change).map_err(|error| {
             let refused = refused(&error);
             let message = format!("the file cannot take the change: {refused}");
             ApiError::new(refused.code, message)
                 .remedy("make the changes that it builds on with --persist too")
         })?;
-        Ok((self.file.with(change)?, loaded))
+        Ok((self.file.with(change)?, prepared))
     }
 
     /// Reads the file again. A file with errors changes nothing.

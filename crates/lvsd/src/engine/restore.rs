@@ -5,7 +5,7 @@ use lvs_model::observed::Health;
 use tracing::{info, warn};
 
 use super::{Engine, Tables, Told, Watch};
-use crate::state::{self, State};
+use crate::state::{State, Store, Whole};
 
 impl<T: Tables, W: Watch> Engine<T, W> {
     /// Takes over what the predecessor knew: its health, and the changes made at run time, unless
@@ -15,8 +15,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             self.observed.health.insert(target.clone(), health);
             self.told.insert(target, Told { since, reason: None });
         }
-        self.observed.hops.clone_from(state.hops());
-        self.inherited = state.hops().keys().copied().collect();
+        self.observed.hops = state.hops();
+        self.inherited = self.observed.hops.keys().copied().collect();
         let Some(running) = state.running(&self.loaded.desired) else {
             warn!("the file was edited: changes made at run time are undone");
             return;
@@ -42,20 +42,32 @@ impl<T: Tables, W: Watch> Engine<T, W> {
 
     /// Keeps what a successor must know in this file from now on.
     pub(crate) fn save_to(&mut self, path: PathBuf) {
-        self.state_path = Some(path);
+        self.store = Some(Store::new(path));
     }
 
     /// Writes down what a successor must know.
     pub(crate) fn save(&mut self) {
-        self.unsaved = false;
-        let Some(path) = &self.state_path else { return };
+        self.unsaved.clear();
+        let Some(store) = &mut self.store else { return };
         let since = |target| self.told.get(target).map_or(0, |told: &Told| told.since);
         let health = self.observed.health.iter();
         let health = health.map(|(target, health)| (target.clone(), *health, since(target)));
-        let state = State::new(&self.loaded.desired, &self.running, health, &self.observed.hops);
-        if let Err(error) = state::write(path, &state) {
-            let path = path.display();
+        let whole = Whole::new(&self.loaded.desired, &self.running, health, &self.observed.hops);
+        if let Err(error) = store.write(&whole) {
+            let path = store.path().display();
             warn!(%error, %path, "the state is not saved: a successor will not know it");
+        }
+    }
+
+    /// Writes down what happened since the last time.
+    pub(super) fn save_events(&mut self) {
+        let appended = match &mut self.store {
+            Some(store) if !self.unsaved.is_empty() => store.append(&self.unsaved),
+            Some(_) | None => Ok(true),
+        };
+        self.unsaved.clear();
+        if !matches!(appended, Ok(true)) {
+            self.save();
         }
     }
 }

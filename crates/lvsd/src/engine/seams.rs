@@ -12,7 +12,7 @@ use lvs_core::state::State;
 use lvs_model::{
     desired::{Protocol, ServiceKey},
     observed::Target,
-    plan::Plan,
+    plan::{Plan, PlannedService},
 };
 
 /// The data plane's tables.
@@ -22,6 +22,9 @@ pub(crate) trait Tables {
 
     /// Makes the tables hold a plan: all of it, or what they held before and an error.
     fn apply(&mut self, plan: &Plan) -> Result<(), Self::Error>;
+
+    /// Makes the tables hold these services as planned, in the same way; the others stay.
+    fn update(&mut self, services: &[PlannedService]) -> Result<(), Self::Error>;
 
     /// Forgets what has expired; to be called every second.
     fn sweep(&mut self) -> Result<(), Self::Error>;
@@ -47,8 +50,11 @@ pub(crate) trait Tables {
 
 /// Whoever observes health and ways.
 pub(crate) trait Watch {
-    /// Checks exactly these targets from now on; returns the new ones that are up from the start.
-    fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Target>;
+    /// Checks these targets too from now on; returns those that are up from the start.
+    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target>;
+
+    /// Checks these targets no more.
+    fn remove_targets(&mut self, targets: &[Target]);
 
     /// Follows the ways to exactly these addresses from now on.
     fn set_addresses(&mut self, addresses: BTreeSet<IpAddr>);

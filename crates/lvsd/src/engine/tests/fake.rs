@@ -12,7 +12,7 @@ use lvs_api::{
 };
 use lvs_model::{
     observed::{Health, Hop, Target},
-    plan::{Admission, Plan},
+    plan::{Admission, Plan, PlannedService},
 };
 use tokio::sync::oneshot;
 
@@ -47,6 +47,14 @@ impl Tables for FakeTables {
         self.applied += 1;
         self.held = plan.clone();
         Ok(())
+    }
+
+    fn update(&mut self, services: &[PlannedService]) -> Result<(), Full> {
+        let mut plan = self.held.clone();
+        plan.services.retain(|held| services.iter().all(|service| service.key != held.key));
+        plan.services.extend_from_slice(services);
+        plan.services.sort_by_key(|service| service.key);
+        self.apply(&plan)
     }
 
     fn sweep(&mut self) -> Result<(), Full> {
@@ -95,11 +103,13 @@ pub(super) struct FakeWorld {
 }
 
 impl Watch for FakeWorld {
-    fn set_targets(&mut self, targets: BTreeSet<Target>) -> Vec<Target> {
-        let new = targets.difference(&self.targets).cloned();
-        let up = new.filter(|target| self.up.contains(target)).collect();
-        self.targets = targets;
-        up
+    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target> {
+        self.targets.extend(targets.iter().cloned());
+        targets.into_iter().filter(|target| self.up.contains(target)).collect()
+    }
+
+    fn remove_targets(&mut self, targets: &[Target]) {
+        self.targets.retain(|target| !targets.contains(target));
     }
 
     fn set_addresses(&mut self, addresses: BTreeSet<IpAddr>) {

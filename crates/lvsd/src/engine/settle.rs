@@ -1,0 +1,126 @@
+//! How what is desired and observed reaches the tables. Single changes and events cost time for the
+//! services that they are about, not for all.
+use lvs_api::error::{ApiError, Code};
+use lvs_model::{
+    change::Prepared,
+    desired::Desired,
+    observed::{Health, Target},
+    plan::{plan, plan_service},
+};
+use tracing::{error, info};
+
+use super::{
+    Engine, Tables, Watch, causes, chain,
+    users::{Unused, Users},
+};
+use crate::state::Event;
+
+impl<T: Tables, W: Watch> Engine<T, W> {
+    /// Brings the tables in line with what is desired and observed.
+    pub(crate) fn settle(&mut self) {
+        if !self.behind && self.touched.is_empty() {
+            return;
+        }
+        // First: a successor must not close what these tables have open.
+        self.save_events();
+        let settled = if self.behind {
+            self.tables.apply(&plan(&self.running, &self.observed))
+        } else {
+            let services =
+                self.touched.iter().filter_map(|place| self.running.services.get(*place));
+            let planned: Vec<_> = services.map(|s| plan_service(s, &self.observed)).collect();
+            self.tables.update(&planned)
+        };
+        self.touched.clear();
+        self.behind = settled.is_err();
+        let trouble = settled.err().map(|error| chain(&error));
+        match &trouble {
+            None if self.apply_trouble.is_some() => info!("the tables are in line again"),
+            Some(trouble) if self.apply_trouble.as_ref() != Some(trouble) => {
+                error!("cannot bring the tables in line, trying again: {trouble}");
+            }
+            Some(_) | None => {}
+        }
+        self.apply_trouble = trouble;
+    }
+
+    /// Replaces the desired state, or leaves everything as it was.
+    pub(super) fn put(&mut self, desired: Desired) -> Result<(), ApiError> {
+        let users = Users::of(&desired);
+        let new = self.users.unused_of(&users).targets;
+        self.watch_new(new.clone());
+        if let Err(error) = self.tables.apply(&plan(&desired, &self.observed)) {
+            self.forget_targets(&new);
+            return Err(refused(&error));
+        }
+        self.touched.clear();
+        self.behind = false;
+        self.forget(&users.unused_of(&self.users));
+        self.users = users;
+        self.running = desired;
+        self.watch_addresses();
+        // At once: whoever asked is told that it is done only after a successor would know it.
+        self.save();
+        Ok(())
+    }
+
+    /// Makes a change of one service, or leaves everything as it was.
+    pub(super) fn put_one(&mut self, prepared: Prepared) -> Result<(), ApiError> {
+        let place = prepared.place();
+        let Some(after) = prepared.after() else {
+            // Others move to its place.
+            let mut desired = self.running.clone();
+            desired.commit(prepared);
+            return self.put(desired);
+        };
+        let new: Vec<Target> = self.users.new_targets(after).into_iter().collect();
+        self.watch_new(new.clone());
+        if let Err(error) = self.tables.update(&[plan_service(after, &self.observed)]) {
+            self.forget_targets(&new);
+            return Err(refused(&error));
+        }
+        let new_address = self.users.has_new_address(after);
+        self.users.add(place, after);
+        let before = self.running.services.get(place);
+        let unused = before.map(|before| self.users.remove(place, before)).unwrap_or_default();
+        self.forget(&unused);
+        if new_address || !unused.addresses.is_empty() {
+            self.watch_addresses();
+        }
+        self.unsaved.push(Event::Service(after.clone()));
+        self.running.commit(prepared);
+        // At once, as above.
+        self.save_events();
+        Ok(())
+    }
+
+    pub(super) fn watch_new(&mut self, targets: Vec<Target>) {
+        let up = self.watch.add_targets(targets);
+        self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
+    }
+
+    pub(super) fn watch_addresses(&mut self) {
+        self.watch.set_addresses(self.users.addresses().copied().collect());
+    }
+
+    fn forget(&mut self, unused: &Unused) {
+        self.forget_targets(&unused.targets);
+        for address in &unused.addresses {
+            self.observed.hops.remove(address);
+            self.unresolved.remove(address);
+            self.inherited.remove(address);
+        }
+    }
+
+    fn forget_targets(&mut self, targets: &[Target]) {
+        self.watch.remove_targets(targets);
+        for target in targets {
+            self.observed.health.remove(target);
+            self.told.remove(target);
+        }
+    }
+}
+
+fn refused(error: &dyn std::error::Error) -> ApiError {
+    ApiError::new(Code::Dataplane, "the data plane cannot take the change").details(causes(error))
+}
