@@ -56,13 +56,20 @@ impl Dataplane {
         Load { active: load::active(word), inactive: load::inactive(word) }
     }
 
+    /// How often each event happened on one CPU.
+    pub fn events_on(&self, cpu: u32) -> Vec<(Event, u64)> {
+        let counts = self.memory.events.read(cpu).map_or([0; _], |events| events.0);
+        let count = |event: Event| counts.get(usize::from(event as u8)).copied().unwrap_or(0);
+        Event::ALL.into_iter().map(|event| (event, count(event))).collect()
+    }
+
     fn events(&self) -> Vec<(Event, u64)> {
-        let cpus: Vec<_> =
-            (0..self.memory.sizes.cpus).filter_map(|cpu| self.memory.events.read(cpu)).collect();
-        let count = |event: Event| {
-            let counts = cpus.iter().filter_map(|cpu| cpu.0.get(usize::from(event as u8)));
-            (event, counts.sum())
-        };
-        Event::ALL.into_iter().map(count).collect()
+        let mut sums = self.events_on(0);
+        for cpu in 1..self.memory.sizes.cpus {
+            for ((_, sum), (_, count)) in sums.iter_mut().zip(self.events_on(cpu)) {
+                *sum += count;
+            }
+        }
+        sums
     }
 }

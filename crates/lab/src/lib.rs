@@ -10,6 +10,7 @@
     reason = "errors are for a person who runs a test: they carry their context, nobody matches them"
 )]
 
+mod acceptor;
 mod capture;
 mod cleanup;
 mod client;
@@ -32,6 +33,7 @@ mod udp;
 mod wait;
 mod xdp;
 
+pub use acceptor::Acceptor;
 pub use capture::{Capture, Captured};
 pub use client::{Client, Connection, DEFAULT_TIMEOUT, Response, UdpAnswer};
 pub use decapsulate::{Counts as DecapsulatorCounts, Decapsulator};

@@ -170,11 +170,32 @@ impl Namespace {
 
     /// Puts one frame, Ethernet header included, onto the wire of a link.
     pub fn send_frame(&self, interface: &str, frame: &[u8]) -> Result<()> {
-        self.run(|| {
-            sys::send_frame(interface, frame)
-                .with_context(|| format!("send a frame on {interface} of {}", self.name()))
-        })
+        self.run(|| send_all(interface, [frame]))
+            .with_context(|| format!("send a frame on {interface} of {}", self.name()))
     }
+
+    /// Puts frames onto the wire of a link, all from one CPU, each when the iterator has it. Of the
+    /// queues of a link each belongs to a CPU, and the other end of a veth receives on that CPU.
+    pub fn send_frames_from(
+        &self,
+        cpu: usize,
+        interface: &str,
+        frames: impl Iterator<Item = Vec<u8>> + Send,
+    ) -> Result<()> {
+        self.run(|| {
+            sys::stay_on_cpu(cpu).context("keep a thread on one CPU")?;
+            send_all(interface, frames)
+        })
+        .with_context(|| format!("send from CPU {cpu} on {interface} of {}", self.name()))
+    }
+}
+
+fn send_all(interface: &str, frames: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<()> {
+    let (socket, index) = (sys::direct_socket()?, sys::interface_index(interface)?);
+    for frame in frames {
+        sys::send_frame(socket.as_fd(), index, frame.as_ref())?;
+    }
+    Ok(())
 }
 
 /// The iproute2 command that adds an address.

@@ -321,12 +321,18 @@ pub(crate) fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends one frame on an interface in the calling thread's namespace.
-pub(crate) fn send_frame(interface: &str, frame: &[u8]) -> io::Result<()> {
-    let address = link_address(interface_index(interface)?, 0);
+/// A socket for frames that go straight to the queue of the CPU that sends them.
+pub(crate) fn direct_socket() -> io::Result<OwnedFd> {
     // SAFETY: takes three numbers.
     let socket =
         new_fd(unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
+    set_option(socket.as_fd(), libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, 1)?;
+    Ok(socket)
+}
+
+/// Sends one frame on an interface, by its number, in the namespace of the socket.
+pub(crate) fn send_frame(socket: BorrowedFd<'_>, interface: u32, frame: &[u8]) -> io::Result<()> {
+    let address = link_address(interface, 0);
     // SAFETY: buffer and address live until the call returns, and their sizes are given.
     let sent = unsafe {
         libc::sendto(
@@ -339,6 +345,21 @@ pub(crate) fn send_frame(interface: &str, frame: &[u8]) -> io::Result<()> {
         )
     };
     check_size(sent).map(drop)
+}
+
+/// Has the calling thread run on one CPU only.
+pub(crate) fn stay_on_cpu(cpu: usize) -> io::Result<()> {
+    // SAFETY: all-zero is a valid cpu_set_t.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the set has room for this CPU, and lives until the calls return.
+    check(unsafe {
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set)
+    })
+    .map(drop)
 }
 
 /// A received message and what its control messages tell.

@@ -17,6 +17,7 @@ mod cores;
 #[expect(dead_code, reason = "half of it is for the host")]
 #[path = "../host/packets.rs"]
 mod packets;
+mod queues;
 #[expect(dead_code, reason = "half of it is for the host")]
 #[path = "../host/world.rs"]
 mod world;
