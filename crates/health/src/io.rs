@@ -26,11 +26,9 @@ use crate::{
 /// what one process may open.
 const CONCURRENT: usize = 4096;
 
-/// First probes of new targets start within this time, however many there are.
-const FIRST: Duration = Duration::from_millis(100);
-
-/// How far apart first probes start when there are few.
-const FIRST_GAP: Duration = Duration::from_micros(20);
+/// How far apart first probes of new targets start: that takes half of a CPU. All at once they
+/// would lose packets in short queues of the way, and then time.
+const FIRST_GAP: Duration = Duration::from_micros(50);
 
 /// The health of a target has changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,7 +125,7 @@ impl Driver {
     #[must_use = "or servers that are up count as down until their next failure and recovery"]
     pub fn add(&mut self, targets: Vec<Target>) -> Vec<Arc<Target>> {
         let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-        let spread = FIRST_GAP.saturating_mul(count).min(FIRST);
+        let spread = FIRST_GAP.saturating_mul(count);
         let mut up = Vec::new();
         for target in targets {
             if self.targets.contains_key(&target) {
@@ -192,7 +190,8 @@ impl Driver {
         let serial = self.last_serial;
         let now = Instant::now();
         let fraction = fraction(&target);
-        let first = now + spread.mul_f64(fraction);
+        // No slower than they go on.
+        let first = now + spread.min(target.check.interval).mul_f64(fraction);
         // Not 0: the second probe is never due at the same time as the first.
         let offset = target.check.interval.mul_f64(1.0 - fraction);
         let machine = Machine::new(&target.check, health, first, offset);

@@ -224,3 +224,6 @@ fn fingerprint(desired: &Desired) -> u64 {
     drop(serde_json::to_writer(&mut sink, desired));
     sink.0.finish()
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,6 +241,31 @@ proptest! {
     }
 }
 
+/// The capacity that an error asks for.
+fn raised(error: &Error) -> Capacity {
+    let &Error::NoRoom { setting, needed, .. } = error else { panic!("{error}") };
+    let needed = u32::try_from(needed).unwrap();
+    match setting {
+        "services" => Capacity { services: needed, ..CAPACITY },
+        "servers" => Capacity { servers: needed, ..CAPACITY },
+        other => panic!("there is no setting {other}"),
+    }
+}
+
+#[test]
+fn the_value_that_an_error_names_suffices() {
+    let key = |number: u8| ServiceKey::tcp(([192, 0, 2, number], 80).into());
+    let services =
+        (0..9).map(|number| PlannedService { key: key(number), servers: Vec::new(), ..many(1) });
+    for services in [services.collect(), vec![many(41)], vec![many(200)]] {
+        let (mut small, plan) = (dataplane(), Plan { services });
+        let error = small.apply(&plan).unwrap_err();
+        assert!(small.mirror.services.is_empty(), "nothing was changed");
+        let mut large = Dataplane::in_memory(raised(&error), 2, KEYS, || {}).unwrap();
+        large.apply(&plan).unwrap();
+    }
+}
+
 /// A TCP service with this many servers behind NAT.
 fn many(servers: u8) -> PlannedService {
     let key = keys()[0];
@@ -271,8 +296,8 @@ fn what_does_not_fit_changes_nothing() {
     let error = dataplane.apply(&Plan { services: vec![many(41)] }).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no room for servers: 41 are needed and 40 fit; \
-         raise `servers` and start the daemon anew"
+        "no room for servers with `servers = 40`: \
+         set it to 41 or more and start the daemon anew"
     );
     let address = SocketAddr::from(([192, 0, 2, 9], 80));
     let with_port = |port| PlannedService {

@@ -74,7 +74,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         let fresh = self.file.load(&self.watch.interfaces())?;
         let differences = diff(&self.running, &fresh.desired);
         let restart = crate::file::needs_restart(&self.settings, &fresh.daemon);
-        self.put(fresh.desired.clone())?;
+        if fresh.desired != self.running || self.behind {
+            self.put(fresh.desired.clone())?;
+        }
         self.loaded = fresh;
         self.save();
         let config = self.file.path().to_owned();

@@ -44,7 +44,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         self.apply_trouble = trouble;
     }
 
-    /// Replaces the desired state, or leaves everything as it was.
+    /// Replaces the desired state, or leaves everything as it was. [`Engine::save`] is to follow at
+    /// once: whoever asked is told that it is done only after a successor would know it.
     pub(super) fn put(&mut self, desired: Desired) -> Result<(), ApiError> {
         let users = Users::of(&desired);
         let new = self.users.unused_of(&users).targets;
@@ -59,19 +60,19 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         self.users = users;
         self.running = desired;
         self.watch_addresses();
-        // At once: whoever asked is told that it is done only after a successor would know it.
-        self.save();
         Ok(())
     }
 
-    /// Makes a change of one service, or leaves everything as it was.
+    /// Makes a change of one service and writes it down, or leaves everything as it was.
     pub(super) fn put_one(&mut self, prepared: Prepared) -> Result<(), ApiError> {
         let place = prepared.place();
         let Some(after) = prepared.after() else {
             // Others move to its place.
             let mut desired = self.running.clone();
             desired.commit(prepared);
-            return self.put(desired);
+            self.put(desired)?;
+            self.save();
+            return Ok(());
         };
         let new: Vec<Target> = self.users.new_targets(after).into_iter().collect();
         self.watch_new(new.clone());
@@ -89,7 +90,6 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.unsaved.push(Event::Service(after.clone()));
         self.running.commit(prepared);
-        // At once, as above.
         self.save_events();
         Ok(())
     }
