@@ -8,7 +8,7 @@ use lvs_core::{
     wire::Protocol,
 };
 use lvs_dataplane::{Capacity, Dataplane};
-use lvs_model::plan::Plan;
+use lvs_model::{desired::Entries, plan::Plan};
 
 use crate::{
     frame::{Frame, Kind, Order},
@@ -26,6 +26,7 @@ pub(crate) const SERVICE: Service = Service {
     scheduler: Scheduler::Rr,
     version: 4,
     servers: 16,
+    state: Entries::All,
 };
 /// The address of client 0; the others follow.
 const CLIENT: u32 = 0x1000_0000;

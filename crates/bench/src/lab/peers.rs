@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use lvs_core::{forward::Method, scheduler::Scheduler, wire::Protocol};
 use lvs_lab::Lab;
+use lvs_model::desired::Entries;
 
 pub(crate) use nft::{CONNECTIONS as TRACKED, LIMITS, balance};
 
@@ -62,7 +63,7 @@ impl Peer {
             Self::Nft => (Method::Nat, SERVERS),
         };
         let (protocol, scheduler) = (Protocol::Tcp, Scheduler::Rr);
-        Some(Service { method, protocol, scheduler, version: 4, servers })
+        Some(Service { method, protocol, scheduler, version: 4, servers, state: Entries::All })
     }
 
     /// The packets by which a connection becomes known, for each flow in turn.

@@ -6,7 +6,7 @@ use lvs_core::wire::Protocol;
 use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
 use lvs_lab::{Family, Method, Namespace, Site};
 use lvs_model::{
-    desired::{self, OnFailure, Scheduler, SchedulerFlags, ServiceKey, Stray, Timeouts},
+    desired::{self, Entries, OnFailure, Scheduler, SchedulerFlags, ServiceKey, Stray, Timeouts},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -46,6 +46,7 @@ pub(crate) fn start(
         key: ServiceKey { protocol: Protocol::Tcp, address: service },
         scheduler: Scheduler::Rr,
         scheduler_flags: SchedulerFlags::default(),
+        state: Entries::All,
         stray: Stray::Stack,
         on_failure: OnFailure::Keep,
         timeouts: Timeouts::default(),
