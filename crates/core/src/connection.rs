@@ -10,6 +10,7 @@ use crate::{
     family::Family,
     hash,
     journal::{self, Change},
+    load,
     related::server_of,
     shared::Shared64,
     state::State,
@@ -269,44 +270,6 @@ impl<S> Clone for Found<'_, S> {
 
 impl<S> Copy for Found<'_, S> {}
 
-/// How active and other connections of a server are counted in one word: the active ones (27 bits)
-/// above what both cost a scheduler (37 bits).
-pub mod load {
-    use super::{State, Word};
-
-    const COST_BITS: u32 = 37;
-    /// What an active connection costs; any other costs 1 (`ip_vs_dest_conn_overhead`).
-    const ACTIVE: u64 = 256;
-
-    /// What one connection in `state` adds.
-    #[inline(always)]
-    pub const fn of(state: State) -> u64 {
-        if state.is_active() { 1 << COST_BITS | ACTIVE } else { 1 }
-    }
-
-    /// What all together cost.
-    #[inline(always)]
-    pub const fn cost(load: u64) -> u64 {
-        load & ((1 << COST_BITS) - 1)
-    }
-
-    /// Active connections.
-    pub const fn active(load: u64) -> u32 {
-        (load >> COST_BITS) as u32
-    }
-
-    /// All others.
-    pub const fn inactive(load: u64) -> u32 {
-        cost(load).wrapping_sub(ACTIVE * active(load) as u64) as u32
-    }
-
-    /// What is to be added to the load of a connection's server when its slot is freed.
-    #[inline(always)]
-    pub const fn freed(word: Word) -> u64 {
-        of(word.state()).wrapping_neg()
-    }
-}
-
 type KeyOf<F> = <<F as Family>::Slot as Slot>::Key;
 
 /// The live connection with this name.
@@ -411,7 +374,7 @@ impl<S: Slot> Found<'_, S> {
         }
         let change = load::of(state).wrapping_sub(load::of(self.word.state()));
         if change != 0 {
-            tables.load(self.word.server()).inspect(|load| load.add(change));
+            load::charge(tables, self.word.server(), change);
         }
     }
 
@@ -429,7 +392,7 @@ impl<S: Slot> Found<'_, S> {
     fn free(&self, tables: &impl Tables) -> bool {
         let freed = self.slot.word().exchange(self.word.0, self.word.emptied().0).is_ok();
         if freed {
-            tables.load(self.word.server()).inspect(|load| load.add(load::freed(self.word)));
+            load::charge(tables, self.word.server(), load::freed(self.word));
         }
         freed
     }
@@ -471,8 +434,14 @@ pub fn insert<F: Family>(
     now: Ticks,
 ) -> Insertion {
     let mut inserted = F::insert(tables, name, word, now);
+    if inserted == Insertion::NoRoom && is_worth_moving(tables) {
+        inserted = F::move_another(tables, name, word, now);
+        if inserted != Insertion::NoRoom {
+            tables.standing(0).inspect(|all| all.crowded.set(0));
+        }
+    }
     if inserted == Insertion::NoRoom {
-        inserted = F::make_room(tables, name, word, now);
+        inserted = F::displace(tables, name, word, now);
     }
     if inserted == Insertion::Done {
         journal::note(tables, F::Slot::journalled(&name.key), Change::Began, word);
@@ -504,9 +473,31 @@ pub fn insert_where_room<F: Family>(
     }
 }
 
-/// As [`insert`], where there was no room.
+/// Puts a new connection in the place of another, which moves to its other set.
 #[inline(always)]
-pub fn make_room<F: Family>(
+pub fn move_another<F: Family>(
+    tables: &impl Tables,
+    name: &Name<KeyOf<F>>,
+    word: Word,
+    now: Ticks,
+) -> Insertion {
+    let [first, _] = choices::<F>(tables, name.hash);
+    let Some(set) = F::set(tables, first.set) else { return Insertion::NoRoom };
+    if is_contended(set, &name.key, now) {
+        return Insertion::Raced;
+    }
+    for slot in &set.slots {
+        let replaced = replace::<F>(tables, first.set, slot, &name.key, word, now);
+        if replaced != Insertion::NoRoom {
+            return replaced;
+        }
+    }
+    Insertion::NoRoom
+}
+
+/// Puts a new connection in the place of a half-open one.
+#[inline(always)]
+pub fn displace<F: Family>(
     tables: &impl Tables,
     name: &Name<KeyOf<F>>,
     word: Word,
@@ -519,19 +510,10 @@ pub fn make_room<F: Family>(
     if is_contended(set, &name.key, now) || !note_spill(set) {
         return Insertion::Raced;
     }
-    if is_worth_moving(tables) {
-        for slot in &set.slots {
-            let replaced = replace::<F>(tables, first.set, slot, &name.key, word, now);
-            if replaced != Insertion::NoRoom {
-                tables.standing(0).inspect(|all| all.crowded.set(0));
-                return replaced;
-            }
-        }
-    }
-    let mut displaced = displace(tables, set, first.place, &name.key, word, now);
+    let mut displaced = displace_in(tables, set, first.place, &name.key, word, now);
     if displaced == Insertion::NoRoom {
         let in_second = Word(word.0 | Word::SECOND);
-        displaced = displace(tables, other, second.place, &name.key, in_second, now);
+        displaced = displace_in(tables, other, second.place, &name.key, in_second, now);
     }
     if displaced == Insertion::Done {
         tables.count_event(Event::Displaced as u8);
@@ -677,7 +659,7 @@ fn place<'t, S: Slot>(
 
 /// Puts the connection into the slot of the half-open one that would end soonest.
 #[inline(always)]
-fn displace<S: Slot>(
+fn displace_in<S: Slot>(
     tables: &impl Tables,
     set: &Set<S>,
     preferred: usize,
@@ -729,8 +711,8 @@ fn take<S: Slot>(
     slot.name(key);
     slot.word().set(new.keeping(Word::OF_SET, old).0);
     if old.is_connection() {
-        tables.load(old.server()).inspect(|load| load.add(load::freed(old)));
+        load::charge(tables, old.server(), load::freed(old));
     }
-    tables.load(new.server()).inspect(|load| load.add(load::of(new.state())));
+    load::charge(tables, new.server(), load::of(new.state()));
     true
 }

@@ -164,8 +164,15 @@ pub trait Family: Copy {
         word: Word,
         now: Ticks,
     ) -> Insertion;
-    /// See [`crate::connection::make_room`].
-    fn make_room(
+    /// See [`crate::connection::move_another`].
+    fn move_another(
+        tables: &impl Tables,
+        name: &Name<<Self::Slot as Slot>::Key>,
+        word: Word,
+        now: Ticks,
+    ) -> Insertion;
+    /// See [`crate::connection::displace`].
+    fn displace(
         tables: &impl Tables,
         name: &Name<<Self::Slot as Slot>::Key>,
         word: Word,
@@ -348,8 +355,13 @@ impl Family for V4 {
     }
 
     #[inline(always)]
-    fn make_room(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
-        tables.make_room_narrow(name, word, now)
+    fn move_another(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        tables.move_another_narrow(name, word, now)
+    }
+
+    #[inline(always)]
+    fn displace(tables: &impl Tables, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        tables.displace_narrow(name, word, now)
     }
 
     #[inline(always)]
@@ -527,8 +539,18 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn make_room(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
-        tables.make_room_wide(name, word, now)
+    fn move_another(
+        tables: &impl Tables,
+        name: &Name<[u64; 3]>,
+        word: Word,
+        now: Ticks,
+    ) -> Insertion {
+        tables.move_another_wide(name, word, now)
+    }
+
+    #[inline(always)]
+    fn displace(tables: &impl Tables, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
+        tables.displace_wide(name, word, now)
     }
 
     #[inline(always)]

@@ -36,6 +36,7 @@ pub mod forward;
 pub mod hash;
 pub mod index;
 pub mod journal;
+pub mod load;
 pub mod moved;
 pub mod packet;
 pub mod related;

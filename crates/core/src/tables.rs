@@ -12,8 +12,9 @@ use crate::{
     family::{V4, V6},
     hash::Keys,
     journal::Record,
+    load::{self, Load},
     moved,
-    scheduler::{self, Client, SchedulerFlags},
+    scheduler::{self, Client, SchedulerFlags, wlc},
     shared::{Shared32, Shared64},
     state::State,
     wire::ethernet::Macs,
@@ -71,19 +72,33 @@ pub trait Tables {
     {
         connection::insert_where_room::<V6>(self, name, word, now)
     }
-    /// See [`connection::make_room`], which this calls for IPv4, for the same reason.
-    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
+    /// See [`connection::move_another`], which this calls for IPv4, for the same reason.
+    fn move_another_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
-        connection::make_room::<V4>(self, name, word, now)
+        connection::move_another::<V4>(self, name, word, now)
     }
-    /// As [`Self::make_room_narrow`], for IPv6.
-    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion
+    /// As [`Self::move_another_narrow`], for IPv6.
+    fn move_another_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion
     where
         Self: Sized,
     {
-        connection::make_room::<V6>(self, name, word, now)
+        connection::move_another::<V6>(self, name, word, now)
+    }
+    /// See [`connection::displace`], which this calls for IPv4, for the same reason.
+    fn displace_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion
+    where
+        Self: Sized,
+    {
+        connection::displace::<V4>(self, name, word, now)
+    }
+    /// As [`Self::displace_narrow`], for IPv6.
+    fn displace_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion
+    where
+        Self: Sized,
+    {
+        connection::displace::<V6>(self, name, word, now)
     }
 
     /// A service by the number of its record.
@@ -98,12 +113,37 @@ pub trait Tables {
     fn handle(&self, server: u32) -> Option<&Shared64>;
     /// A server by the number of its record.
     fn server(&self, record: u32) -> Option<&Server>;
-    /// Connections of a server, by its number; see [`crate::connection::load`].
-    fn load(&self, server: u32) -> Option<&Shared64>;
+    /// Connections of a server, by its number.
+    fn load(&self, server: u32) -> Option<&Load>;
     /// As [`Self::load`], for many.
     #[inline(always)]
-    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Shared64> {
+    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Load> {
         |server| self.load(server)
+    }
+    /// The [`wlc::Winner`] of a block of candidates.
+    fn block_winner(&self, block: u32) -> Option<&Shared64>;
+    /// That of eight blocks.
+    fn group_winner(&self, group: u32) -> Option<&Shared64>;
+    /// See [`load::forget_winners`], which this calls, for the same reason as [`Self::pick`].
+    fn forget_winners(&self, server: u32)
+    where
+        Self: Sized,
+    {
+        load::forget_winners(self, server);
+    }
+    /// See [`wlc::find_in_block`], which this calls, likewise.
+    fn find_in_block(&self, by: u8, block: u32) -> u64
+    where
+        Self: Sized,
+    {
+        wlc::find_in_block(self, by, block)
+    }
+    /// See [`wlc::find_in_group`], likewise.
+    fn find_in_group(&self, by: u8, first: u32, group: u32) -> u64
+    where
+        Self: Sized,
+    {
+        wlc::find_in_group(self, by, first, group)
     }
 
     /// Sets of narrow slots.

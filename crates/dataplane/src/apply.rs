@@ -1,11 +1,13 @@
 //! The one way to change what packets meet.
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::atomic::{Ordering, fence},
 };
 
 use lvs_core::{
-    scheduler::Cursor,
+    load::Part,
+    scheduler::{Cursor, Scheduler, walk},
     tables::{Admission, Handle, IndexKind},
 };
 use lvs_model::{
@@ -115,6 +117,7 @@ impl Dataplane {
                 None => memory.remove_entry(&at, IndexKind::Server),
             }
         }
+        draft.services.iter().for_each(|service| self.part(service));
         for service in draft.services.iter().filter(|service| service.changed || !service.live) {
             applied.services += 1;
             self.switch(service);
@@ -131,6 +134,31 @@ impl Dataplane {
             memory.handles.get(*number).inspect(|word| word.set(0));
         }
         applied
+    }
+
+    /// Tells servers where they stand in a long list of a scheduler that asks for their connections.
+    fn part(&self, service: &StagedService) {
+        let memory = &self.memory;
+        let Some(record) = memory.services.read(service.held.record) else { return };
+        let asks = matches!(service.scheduler, Scheduler::Lc | Scheduler::Wlc);
+        let is_long = walk::blocks(record.len) > walk::SHORT;
+        let part = |at: u32| {
+            let block = at / walk::BLOCK;
+            Part::new(record.candidates + block, record.candidates + block / walk::GROUP)
+        };
+        let places = (0..).zip(&service.list).filter(|_| asks && is_long);
+        let parts: HashMap<u32, Part> = places.map(|(at, c)| (c.server, part(at))).collect();
+        for &number in service.held.servers.values() {
+            let part = parts.get(&number).copied().unwrap_or(Part::NONE);
+            let Some(load) = memory.loads.get(number).filter(|load| load.part.get() != part.0)
+            else {
+                continue;
+            };
+            load.part.set(part.0);
+            // Changes of the load until now were told to nobody.
+            memory.block_winners.get(part.block()).inspect(|winner| winner.set(0));
+            memory.group_winners.get(part.group()).inspect(|winner| winner.set(0));
+        }
     }
 
     fn switch(&self, service: &StagedService) {

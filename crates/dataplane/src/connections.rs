@@ -7,9 +7,10 @@ use std::{
 
 use lvs_core::{
     clock::Ticks,
-    connection::{Slot, Word, load},
+    connection::{Slot, Word},
     forward::Method,
     journal::{Change, Record},
+    load,
     state::State,
     tables::Server,
     wire::Protocol,
@@ -19,7 +20,7 @@ use lvs_model::desired::ServiceKey;
 use crate::{
     dataplane::{Dataplane, Shared},
     entries::{Entries, Entry, Key, taken},
-    host::{now, span, until},
+    host::{Host, now, span, until},
     index::socket,
     memory::Memory,
     moved,
@@ -117,7 +118,7 @@ pub(crate) fn end<S: Slot>(memory: &Memory, slot: &S, word: Word) -> bool {
     let _one_at_a_time = memory.ending.lock().unwrap_or_else(PoisonError::into_inner);
     let ended = slot.word().exchange(word.0, word.emptied().0).is_ok();
     if ended {
-        memory.loads.get(word.server()).inspect(|load| load.add(load::freed(word)));
+        load::charge(&Host::new(memory), word.server(), load::freed(word));
         let record = Record::new(S::journalled(&key), Change::Ended, word);
         memory.write_change(memory.sizes.cpus, record);
     }

@@ -2,8 +2,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use lvs_core::{
-    connection::load,
-    shared::Shared64,
+    load,
     tables::{Counters, Event},
 };
 use lvs_model::desired::ServiceKey;
@@ -52,7 +51,7 @@ impl Dataplane {
     }
 
     pub(crate) fn load(&self, server: u32) -> Load {
-        let word = self.memory.loads.get(server).map_or(0, Shared64::get);
+        let word = self.memory.loads.get(server).map_or(0, |load| load.word.get());
         Load { active: load::active(word), inactive: load::inactive(word) }
     }
 

@@ -8,7 +8,7 @@ use lvs_core::{
     clock::Ticks,
     forward::Method,
     related::SHARED,
-    scheduler::Scheduler,
+    scheduler::{Scheduler, walk},
     shared::Shared64,
     tables::{Admission, Candidate, IndexKind, Server, Service},
     wire::Protocol,
@@ -25,7 +25,7 @@ use crate::{
     mirror::{HeldService, Mirror, Taken},
     moved::{self, Change, Hashing, Places},
     records::{self, RingMember},
-    sizes::{BLOCK, Sizes},
+    sizes::Sizes,
 };
 
 /// What changes, and what was taken for it.
@@ -153,7 +153,9 @@ impl Drafter<'_> {
             .collect();
         let mut value = records::service(self.memory.keys, planned, held.number, &list);
         let same_scheduler = old.is_some_and(|old| old.scheduler == value.scheduler);
-        self.list(&mut value, old.as_ref().filter(|_| old_list == list), &list, old.as_ref())?;
+        // Winners in the list are those of its scheduler.
+        let kept = old.as_ref().filter(|_| same_scheduler && old_list == list);
+        self.list(&mut value, kept, &list, old.as_ref())?;
         let members = self.ring_of(planned.scheduler, &list);
         let places = old_places.as_ref();
         let places = Places::after(Change {
@@ -281,7 +283,7 @@ impl Drafter<'_> {
             value.candidates = kept.candidates;
             return Ok(());
         }
-        let blocks = value.len.div_ceil(BLOCK);
+        let blocks = walk::blocks(value.len);
         let sizes = &self.memory.sizes;
         // There is room for every list twice, but not where old ones lie in between: in new tables
         // they do not.
@@ -291,7 +293,7 @@ impl Drafter<'_> {
         self.memory.write_candidates(first, list);
         value.candidates = first;
         if let Some(old) = old {
-            self.draft.stale.push(Taken::Candidates(old.candidates, old.len.div_ceil(BLOCK)));
+            self.draft.stale.push(Taken::Candidates(old.candidates, walk::blocks(old.len)));
         }
         Ok(())
     }
@@ -408,7 +410,7 @@ impl Drafter<'_> {
             self.draft.removed.push(*key);
             self.draft.stale.push(Taken::ServiceRecord(held.record));
             if let Some(old) = self.memory.services.read(held.record) {
-                let blocks = old.len.div_ceil(BLOCK);
+                let blocks = walk::blocks(old.len);
                 self.draft.stale.push(Taken::Candidates(old.candidates, blocks));
                 self.draft.stale.push(Taken::Ring(old.ring, moved::len(&old)));
             }

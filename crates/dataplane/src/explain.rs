@@ -12,6 +12,7 @@ use lvs_core::{
     forward::Method,
     hash::Keys,
     journal::Record,
+    load,
     packet::Buffer,
     shared::{Shared32, Shared64},
     tables::{
@@ -172,7 +173,9 @@ impl<T> Copies<T> {
 struct Overlay<'a> {
     host: Host<'a>,
     standings: Copies<Standing>,
-    loads: Copies<Shared64>,
+    loads: Copies<load::Load>,
+    block_winners: Copies<Shared64>,
+    group_winners: Copies<Shared64>,
     narrow: Copies<Set<Narrow>>,
     wide: Copies<Set<Wide>>,
     /// The server for which the packet was counted.
@@ -185,6 +188,8 @@ impl<'a> Overlay<'a> {
             host,
             standings: Copies::new(),
             loads: Copies::new(),
+            block_winners: Copies::new(),
+            group_winners: Copies::new(),
             narrow: Copies::new(),
             wide: Copies::new(),
             counted: Cell::new(None),
@@ -251,8 +256,19 @@ impl Tables for Overlay<'_> {
         self.host.server(record)
     }
 
-    fn load(&self, server: u32) -> Option<&Shared64> {
-        self.loads.get(server, || self.host.load(server).map(copy_word))
+    fn load(&self, server: u32) -> Option<&load::Load> {
+        self.loads.get(server, || {
+            let load::Load { word, part } = self.host.load(server)?;
+            Some(load::Load { word: copy_word(word), part: copy_word(part) })
+        })
+    }
+
+    fn block_winner(&self, block: u32) -> Option<&Shared64> {
+        self.block_winners.get(block, || self.host.block_winner(block).map(copy_word))
+    }
+
+    fn group_winner(&self, group: u32) -> Option<&Shared64> {
+        self.group_winners.get(group, || self.host.group_winner(group).map(copy_word))
     }
 
     fn narrow_sets(&self) -> u32 {

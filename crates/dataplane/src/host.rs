@@ -6,6 +6,7 @@ use lvs_core::{
     connection::{Narrow, Set, Wide},
     hash::Keys,
     journal::Record,
+    load::Load,
     shared::Shared64,
     tables::{Candidate, Counters, IndexLine, Route, Server, Service, Standing, Tables},
 };
@@ -105,8 +106,16 @@ impl Tables for Host<'_> {
         self.memory.servers.get(record)
     }
 
-    fn load(&self, server: u32) -> Option<&Shared64> {
+    fn load(&self, server: u32) -> Option<&Load> {
         self.memory.loads.get(server)
+    }
+
+    fn block_winner(&self, block: u32) -> Option<&Shared64> {
+        self.memory.block_winners.get(block)
+    }
+
+    fn group_winner(&self, group: u32) -> Option<&Shared64> {
+        self.memory.group_winners.get(group)
     }
 
     fn narrow_sets(&self) -> u32 {

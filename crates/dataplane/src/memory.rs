@@ -5,6 +5,8 @@ use lvs_core::{
     connection::{Narrow, Set, Wide},
     hash::Keys,
     journal::{Head, Place},
+    load::Load,
+    scheduler::walk,
     shared::Shared64,
     tables::{Candidate, Counters, Events, Handle, IndexLine, Server, Service, Standing},
 };
@@ -27,7 +29,9 @@ pub(crate) struct Memory {
     pub(crate) rings: Region<u32>,
     pub(crate) handles: Region<Shared64>,
     pub(crate) servers: Region<Server>,
-    pub(crate) loads: Region<Shared64>,
+    pub(crate) loads: Region<Load>,
+    pub(crate) block_winners: Region<Shared64>,
+    pub(crate) group_winners: Region<Shared64>,
     pub(crate) narrow: Region<Set<Narrow>>,
     pub(crate) wide: Region<Set<Wide>>,
     pub(crate) counters: Region<Counters>,
@@ -80,7 +84,7 @@ impl Table {
     }
 
     /// All tables, with `META` last.
-    pub(crate) const fn all(sizes: &Sizes) -> [Self; 17] {
+    pub(crate) const fn all(sizes: &Sizes) -> [Self; 19] {
         use Reach::{Direct, LookedUp, Unknown};
         [
             Self::of::<IndexLine>("INDEX", Direct, sizes.index_lines),
@@ -90,7 +94,9 @@ impl Table {
             Self::of::<u32>("RINGS", Direct, sizes.ring_places),
             Self::of::<Shared64>("HANDLES", Direct, sizes.server_numbers),
             Self::of::<Server>("SERVERS", Direct, sizes.server_records),
-            Self::of::<Shared64>("LOADS", Direct, sizes.server_numbers),
+            Self::of::<Load>("LOADS", Direct, sizes.server_numbers),
+            Self::of::<Shared64>("BLOCK_WINNERS", Direct, sizes.candidate_blocks),
+            Self::of::<Shared64>("GROUP_WINNERS", Direct, sizes.candidate_blocks),
             Self::of::<Set<Narrow>>("NARROW", LookedUp, sizes.narrow_sets),
             Self::of::<Set<Wide>>("WIDE", LookedUp, sizes.wide_sets),
             Self::of::<Counters>("COUNTERS", LookedUp, sizes.counters()),
@@ -158,6 +164,8 @@ impl Memory {
             handles: map(source, "HANDLES", sizes.server_numbers)?,
             servers: map(source, "SERVERS", sizes.server_records)?,
             loads: map(source, "LOADS", sizes.server_numbers)?,
+            block_winners: map(source, "BLOCK_WINNERS", sizes.candidate_blocks)?,
+            group_winners: map(source, "GROUP_WINNERS", sizes.candidate_blocks)?,
             narrow: map(source, "NARROW", sizes.narrow_sets)?,
             wide: map(source, "WIDE", sizes.wide_sets)?,
             counters: map(source, "COUNTERS", sizes.counters())?,
@@ -201,10 +209,15 @@ impl Memory {
 
     /// Writes candidates into free blocks.
     pub(crate) fn write_candidates(&self, first: u32, list: &[Candidate]) {
-        for (block, chunk) in (first..).zip(list.chunks(8)) {
+        let len = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        let mut chunks = list.chunks(8);
+        for block in first..first + walk::blocks(len) {
             let mut whole = [Candidate::default(); 8];
+            let chunk = chunks.next().unwrap_or_default();
             whole.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
             self.candidates.write(block, whole);
+            self.block_winners.get(block).inspect(|winner| winner.set(0));
+            self.group_winners.get(block).inspect(|winner| winner.set(0));
         }
     }
 
@@ -225,7 +238,7 @@ impl Memory {
         for cpu in 0..self.sizes.cpus {
             self.counters.write(cpu * self.sizes.server_numbers + server, Counters::default());
         }
-        self.loads.get(server).inspect(|load| load.set(0));
+        self.loads.get(server).inspect(|load| load.word.set(0));
     }
 
     /// Moves what was carried over for a service that is gone to the total.

@@ -6,6 +6,7 @@ use std::{io, marker::PhantomData, os::fd::BorrowedFd, ptr::NonNull};
 use lvs_core::{
     connection::{Narrow, Set, Wide},
     journal::{Head, Place},
+    load::Load,
     shared::Shared64,
     tables::{Candidate, Counters, Events, IndexLine, Server, Service, Standing},
 };
@@ -22,6 +23,8 @@ pub(crate) unsafe trait Plain: 'static {}
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for Shared64 {}
+// SAFETY: as above.
+unsafe impl Plain for Load {}
 // SAFETY: as above.
 unsafe impl Plain for IndexLine {}
 // SAFETY: as above.

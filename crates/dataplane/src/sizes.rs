@@ -26,9 +26,6 @@ impl Default for Capacity {
     }
 }
 
-/// Places of a block of candidates.
-pub(crate) const BLOCK: u32 = lvs_core::scheduler::walk::BLOCK;
-
 /// Bytes for which the verifier follows an address.
 const VERIFIED: usize = 512 << 20;
 /// With two records for each, all of that.
@@ -87,7 +84,9 @@ impl Sizes {
             service_numbers: services + 1,
             // Twice: the old and the new one of each during a change.
             service_records: 2 * services + 2,
-            candidate_blocks: (4 * servers).div_ceil(BLOCK) + 2 * services,
+            // Twice: the old and the new list of each during a change. A long one fills whole groups:
+            // of eight blocks for seventeen servers or more.
+            candidate_blocks: servers + 2 * services,
             ring_places: u32::try_from(ring_places).unwrap_or(u32::MAX),
             server_numbers: servers + 1,
             server_records: 2 * servers + 2,

@@ -6,6 +6,7 @@ use std::{
 
 use lvs_core::{
     forward::Method,
+    scheduler::walk,
     shared::Shared64,
     tables::{Handle, IndexKind, Server, Service},
     wire::Protocol,
@@ -16,9 +17,7 @@ use crate::{
     index::{endpoint, socket},
     memory::Memory,
     mirror::{HeldServer, HeldService, Mirror},
-    moved,
-    sizes::BLOCK,
-    sys,
+    moved, sys,
 };
 
 /// Builds the mirror of tables that somebody else filled, and completes a change in the middle of
@@ -43,7 +42,7 @@ fn services(memory: &Memory, mirror: &mut Mirror) -> BTreeMap<u16, ServiceKey> {
         let free = &mut mirror.free;
         free.service_numbers.take_at(number, 1);
         free.service_records.take_at(record, 1);
-        free.candidates.take_at(service.candidates, service.len.div_ceil(BLOCK));
+        free.candidates.take_at(service.candidates, walk::blocks(service.len));
         free.rings.take_at(service.ring, moved::len(&service));
         let held =
             HeldService { number: service.number, record, servers: BTreeMap::new(), plan: None };
@@ -163,7 +162,7 @@ fn carry_leftovers(memory: &Memory) {
     for number in 1..memory.sizes.server_numbers {
         let free = Handle(memory.handles.get(number).map_or(0, Shared64::get)).record() == 0;
         let empty = || {
-            let load = memory.loads.get(number).map_or(0, Shared64::get);
+            let load = memory.loads.get(number).map_or(0, |load| load.word.get());
             load == 0 && memory.counters_of(number) == lvs_core::tables::Counters::default()
         };
         if free && !empty() {

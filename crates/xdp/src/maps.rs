@@ -18,8 +18,9 @@ use lvs_core::{
     family::{V4, V6},
     hash::Keys,
     journal::{Head, Place, Record},
+    load::{self, Load},
     moved,
-    scheduler::{self, Client},
+    scheduler::{self, Client, wlc},
     shared::Shared64,
     tables::{
         Candidate, Counters, Event, Events, IndexLine, Route, Server, Service, Standing, Tables,
@@ -92,7 +93,9 @@ direct! {
     RINGS, RINGS_MASK / ring: u32;
     HANDLES, HANDLES_MASK / handle: Shared64;
     SERVERS, SERVERS_MASK / server: Server;
-    LOADS, LOADS_MASK / load: Shared64;
+    LOADS, LOADS_MASK / load: Load;
+    BLOCK_WINNERS, BLOCK_WINNERS_MASK / block_winner: Shared64;
+    GROUP_WINNERS, GROUP_WINNERS_MASK / group_winner: Shared64;
     EVENTS, EVENTS_MASK / events: Events;
     HEADS, HEADS_MASK / head: Head;
     JOURNAL, JOURNAL_MASK / place: Place;
@@ -190,15 +193,27 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn make_room_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
-        Insertion::from_number(lvs_make_room_narrow(name.key, name.hash, word.0, now.0))
+    fn move_another_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        Insertion::from_number(lvs_move_another_narrow(name.key, name.hash, word.0, now.0))
     }
 
     #[inline(always)]
-    fn make_room_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
+    fn displace_narrow(&self, name: &Name<u64>, word: Word, now: Ticks) -> Insertion {
+        Insertion::from_number(lvs_displace_narrow(name.key, name.hash, word.0, now.0))
+    }
+
+    #[inline(always)]
+    fn move_another_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
         let [a, b, rest] = name.key;
         let rest_now = rest << 32 | u64::from(now.0);
-        Insertion::from_number(lvs_make_room_wide(a, b, rest_now, name.hash, word.0))
+        Insertion::from_number(lvs_move_another_wide(a, b, rest_now, name.hash, word.0))
+    }
+
+    #[inline(always)]
+    fn displace_wide(&self, name: &Name<[u64; 3]>, word: Word, now: Ticks) -> Insertion {
+        let [a, b, rest] = name.key;
+        let rest_now = rest << 32 | u64::from(now.0);
+        Insertion::from_number(lvs_displace_wide(a, b, rest_now, name.hash, word.0))
     }
 
     #[inline(always)]
@@ -232,15 +247,40 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn load(&self, server: u32) -> Option<&Shared64> {
+    fn load(&self, server: u32) -> Option<&Load> {
         Some(see(load(server)))
     }
 
     #[inline(always)]
-    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Shared64> {
+    fn loads<'t>(&'t self) -> impl Fn(u32) -> Option<&'t Load> {
         let mask = read!(LOADS_MASK);
         let first = load(0);
         move |server| Some(see(first.wrapping_add((server & mask) as usize)))
+    }
+
+    #[inline(always)]
+    fn block_winner(&self, block: u32) -> Option<&Shared64> {
+        Some(see(block_winner(block)))
+    }
+
+    #[inline(always)]
+    fn group_winner(&self, group: u32) -> Option<&Shared64> {
+        Some(see(group_winner(group)))
+    }
+
+    #[inline(always)]
+    fn forget_winners(&self, server: u32) {
+        lvs_forget_winners(server);
+    }
+
+    #[inline(always)]
+    fn find_in_block(&self, by: u8, block: u32) -> u64 {
+        lvs_find_in_block(by, block)
+    }
+
+    #[inline(always)]
+    fn find_in_group(&self, by: u8, first: u32, group: u32) -> u64 {
+        lvs_find_in_group(by, first, group)
     }
 
     #[inline(always)]
@@ -356,6 +396,28 @@ pub extern "C" fn lvs_pick(by: u8, service: u64, high: u64, low: u64) -> u32 {
     }
 }
 
+/// [`Tables::forget_winners`]; a BPF function returns a word.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_forget_winners(server: u32) -> u32 {
+    load::forget_winners(&Kernel::global(), server);
+    0
+}
+
+/// [`Tables::find_in_block`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_find_in_block(by: u8, block: u32) -> u64 {
+    wlc::find_in_block(&Kernel::global(), by, block)
+}
+
+/// [`Tables::find_in_group`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_find_in_group(by: u8, first: u32, group: u32) -> u64 {
+    wlc::find_in_group(&Kernel::global(), by, first, group)
+}
+
 /// [`Tables::unknown`], whose arguments are as those of [`lvs_pick`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -381,12 +443,20 @@ pub extern "C" fn lvs_insert_narrow(key: u64, hash: u64, word: u64, now: u32) ->
     connection::insert_where_room::<V4>(&Kernel::global(), &name, word, now) as u32
 }
 
-/// [`Tables::make_room_narrow`].
+/// [`Tables::move_another_narrow`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn lvs_make_room_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
+pub extern "C" fn lvs_move_another_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
     let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
-    connection::make_room::<V4>(&Kernel::global(), &name, word, now) as u32
+    connection::move_another::<V4>(&Kernel::global(), &name, word, now) as u32
+}
+
+/// [`Tables::displace_narrow`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_displace_narrow(key: u64, hash: u64, word: u64, now: u32) -> u32 {
+    let (name, word, now) = (Name { key, hash }, Word(word), Ticks(now));
+    connection::displace::<V4>(&Kernel::global(), &name, word, now) as u32
 }
 
 /// [`Tables::insert_wide`]; the third word of the key and the time share a word.
@@ -398,11 +468,26 @@ pub extern "C" fn lvs_insert_wide(a: u64, b: u64, rest_now: u64, hash: u64, word
     connection::insert_where_room::<V6>(&Kernel::global(), &name, word, now) as u32
 }
 
-/// [`Tables::make_room_wide`], likewise.
+/// [`Tables::move_another_wide`], likewise.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn lvs_make_room_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
+pub extern "C" fn lvs_move_another_wide(
+    a: u64,
+    b: u64,
+    rest_now: u64,
+    hash: u64,
+    word: u64,
+) -> u32 {
     let name = Name { key: [a, b, rest_now >> 32], hash };
     let (word, now) = (Word(word), Ticks(rest_now as u32));
-    connection::make_room::<V6>(&Kernel::global(), &name, word, now) as u32
+    connection::move_another::<V6>(&Kernel::global(), &name, word, now) as u32
+}
+
+/// [`Tables::displace_wide`], likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn lvs_displace_wide(a: u64, b: u64, rest_now: u64, hash: u64, word: u64) -> u32 {
+    let name = Name { key: [a, b, rest_now >> 32], hash };
+    let (word, now) = (Word(word), Ticks(rest_now as u32));
+    connection::displace::<V6>(&Kernel::global(), &name, word, now) as u32
 }

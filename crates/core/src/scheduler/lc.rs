@@ -1,9 +1,9 @@
 //! Least connections: as [`super::wlc`], with all weights but 0 equal.
-use super::{Client, wlc::least};
+use super::{Client, Scheduler, wlc::least};
 use crate::tables::{Service, Tables};
 
 /// Picks.
 #[inline(always)]
 pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
-    least(tables, service, |weight| weight.min(1))
+    least(tables, service, Scheduler::Lc as u8)
 }

@@ -5,6 +5,16 @@ use crate::tables::{Candidate, Service, Tables};
 
 /// Candidates in a block.
 pub const BLOCK: u32 = 8;
+/// Blocks of a list that is looked at as a whole.
+pub const SHORT: u32 = 2;
+/// Blocks of a group.
+pub const GROUP: u32 = 8;
+
+/// Blocks that a list of so many candidates takes: a long one whole groups, the rest of which is empty.
+pub const fn blocks(len: u32) -> u32 {
+    let blocks = len.div_ceil(BLOCK);
+    if blocks <= SHORT { blocks } else { blocks.next_multiple_of(GROUP) }
+}
 
 /// One candidate.
 #[inline(always)]

@@ -237,7 +237,7 @@ proptest! {
         let entries = dataplane.memory.index.all().iter().flat_map(|line| &line.entries);
         prop_assert_eq!(entries.filter(|entry| !matches!(entry.tag.get(), 0 | index::TOMBSTONE)).count(), 0);
         let loads = (0..dataplane.memory.sizes.server_numbers).filter_map(|n| dataplane.memory.loads.get(n));
-        prop_assert_eq!(loads.filter(|load| load.get() != 0).count(), 0);
+        prop_assert_eq!(loads.filter(|load| load.word.get() != 0).count(), 0);
     }
 }
 

@@ -10,4 +10,5 @@ mod overflow;
 mod packets;
 mod scale;
 mod spill;
+mod wlc;
 mod world;

@@ -11,6 +11,7 @@ use lvs_core::{
 /// Control bits of TCP.
 pub(crate) const SYN: u8 = 2;
 pub(crate) const ACK: u8 = 16;
+pub(crate) const FIN: u8 = 1;
 
 /// A frame with a segment or datagram without payload; checksums are not looked at.
 pub(crate) fn frame(protocol: Protocol, from: SocketAddr, to: SocketAddr, flags: u8) -> Vec<u8> {

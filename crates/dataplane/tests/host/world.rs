@@ -15,7 +15,7 @@ use lvs_model::{
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
 
-pub(crate) const SMALL: Capacity = Capacity { connections: 10_000, services: 64, servers: 512 };
+pub(crate) const SMALL: Capacity = Capacity { connections: 10_000, services: 64, servers: 1024 };
 pub(crate) const KEYS: Keys = Keys([
     0x9e37_79b9_7f4a_7c15,
     0xbf58_476d_1ce4_e5b9,

@@ -6,9 +6,10 @@ use std::{
 
 use lvs_core::{
     clock::Ticks,
-    connection::{Slot, Word, load},
+    connection::{Slot, Word},
     director::{self, Action},
     hash::Keys,
+    load,
     packet::Buffer,
     shared::Shared64,
     tables::{Event, Route, Tables},
@@ -319,7 +320,7 @@ impl Runner {
                 let after = change(before);
                 slot.set(after.0);
                 let loads = load::of(after.state()).wrapping_sub(load::of(before.state()));
-                host.load(before.server()).unwrap().add(loads);
+                load::charge(&host, before.server(), loads);
                 changed += 1;
             }
         });
@@ -338,7 +339,7 @@ impl Runner {
         for server in 0..u32::MAX {
             let Some(load) = host.load(server) else { break };
             let counted = counted.remove(&server).unwrap_or(0);
-            assert_eq!(load.get(), counted, "{at}: load of server {server}");
+            assert_eq!(load.word.get(), counted, "{at}: load of server {server}");
         }
         assert!(counted.is_empty(), "{at}: connections of servers that are not there");
     }
