@@ -434,11 +434,9 @@ pub fn insert<F: Family>(
     now: Ticks,
 ) -> Insertion {
     let mut inserted = F::insert(tables, name, word, now);
-    if inserted == Insertion::NoRoom && is_worth_moving(tables) {
+    if inserted == Insertion::NoRoom && !is_crowded(tables, name.hash) {
         inserted = F::move_another(tables, name, word, now);
-        if inserted != Insertion::NoRoom {
-            tables.standing(0).inspect(|all| all.crowded.set(0));
-        }
+        if inserted == Insertion::NoRoom { note_crowd(tables) } else { forget_crowd(tables) }
     }
     if inserted == Insertion::NoRoom {
         inserted = F::displace(tables, name, word, now);
@@ -463,11 +461,26 @@ pub fn insert_where_room<F: Family>(
     };
     match place(tables, set, first.place, &name.key, word, now) {
         Ok(_) => return Insertion::Done,
-        Err(Insertion::NoRoom) if note_spill(set) => {}
+        Err(Insertion::NoRoom) => {}
         Err(_) => return Insertion::Raced,
+    }
+    let is_crowded = is_crowded(tables, name.hash);
+    if is_crowded {
+        // The other set is as full, and to look there would cost as much as all else.
+        let displaced = displace_in(tables, set, first.place, &name.key, word, now);
+        if displaced != Insertion::NoRoom {
+            return displaced;
+        }
+    }
+    if !note_spill(set) {
+        return Insertion::Raced;
     }
     let word = Word(word.0 | Word::SECOND);
     match place(tables, other, second.place, &name.key, word, now) {
+        Ok(_) if !is_crowded => {
+            forget_crowd(tables);
+            Insertion::Done
+        }
         Ok(_) => Insertion::Done,
         Err(why) => why,
     }
@@ -510,15 +523,12 @@ pub fn displace<F: Family>(
     if is_contended(set, &name.key, now) || !note_spill(set) {
         return Insertion::Raced;
     }
-    let mut displaced = displace_in(tables, set, first.place, &name.key, word, now);
-    if displaced == Insertion::NoRoom {
-        let in_second = Word(word.0 | Word::SECOND);
-        displaced = displace_in(tables, other, second.place, &name.key, in_second, now);
+    let displaced = displace_in(tables, set, first.place, &name.key, word, now);
+    if displaced != Insertion::NoRoom {
+        return displaced;
     }
-    if displaced == Insertion::Done {
-        tables.count_event(Event::Displaced as u8);
-    }
-    displaced
+    let in_second = Word(word.0 | Word::SECOND);
+    displace_in(tables, other, second.place, &name.key, in_second, now)
 }
 
 /// Moves the connection of a slot to its other set, if there is room, and puts the new one in its
@@ -577,18 +587,33 @@ fn choices<F: Family>(tables: &impl Tables, hash: u64) -> [Choice; 2] {
     })
 }
 
-/// Whether another connection is likely to find room in its other set; not so in a flood that has
-/// filled the table, where looking for it would cost more than all else.
+/// So often no room in a row, not even by moving another connection, as never happens but in a flood
+/// that has filled the table.
+const IN_VAIN: u32 = 8;
+/// From then on, one connection in so many looks for it.
+const SELDOM: u64 = 64;
+
+/// Whether a connection with this hash should not look for room beyond its first set.
 #[inline(always)]
-fn is_worth_moving(tables: &impl Tables) -> bool {
-    /// So often in vain, one after the other, as never happens while there is room.
-    const IN_VAIN: u32 = 8;
-    /// From then on, one in so many looks.
-    const SELDOM: u32 = 64;
-    let Some(all) = tables.standing(0) else { return false };
-    let crowded = all.crowded.get().wrapping_add(1);
-    all.crowded.set(crowded);
-    crowded <= IN_VAIN || crowded.is_multiple_of(SELDOM)
+fn is_crowded(tables: &impl Tables, hash: u64) -> bool {
+    let in_vain = tables.standing(0).map_or(0, |all| all.crowded.get());
+    in_vain > IN_VAIN && !(hash >> 32).is_multiple_of(SELDOM)
+}
+
+/// Notes that there was no room.
+#[inline(always)]
+fn note_crowd(tables: &impl Tables) {
+    tables.standing(0).inspect(|all| all.crowded.set(all.crowded.get().saturating_add(1)));
+}
+
+/// Notes that there was room.
+#[inline(always)]
+fn forget_crowd(tables: &impl Tables) {
+    if let Some(all) = tables.standing(0)
+        && all.crowded.get() != 0
+    {
+        all.crowded.set(0);
+    }
 }
 
 /// Notes, before it is so, that a connection is in its second choice whose first is this set. False:
@@ -675,7 +700,11 @@ fn displace_in<S: Slot>(
     if !old.state().is_half_open() {
         return Insertion::NoRoom;
     }
-    if take(tables, slot, old, key, new, now, true) { Insertion::Done } else { Insertion::Raced }
+    if !take(tables, slot, old, key, new, now, true) {
+        return Insertion::Raced;
+    }
+    tables.count_event(Event::Displaced as u8);
+    Insertion::Done
 }
 
 /// The slot with the smallest `order`; of equals, the preferred one or one that depends on it, so that

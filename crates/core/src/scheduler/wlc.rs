@@ -95,10 +95,8 @@ pub fn find_in_group(tables: &impl Tables, by: u8, first: u32, group: u32) -> u6
         let block = first + group * GROUP + at;
         let Some(known) = tables.block_winner(block) else { continue };
         let known = Winner(known.get());
-        let of_block = match known.is_found() {
-            true => known,
-            false => Winner(tables.find_in_block(by, block)),
-        };
+        let of_block =
+            if known.is_found() { known } else { Winner(tables.find_in_block(by, block)) };
         best = best.or(tables, of_block);
     }
     winner.exchange(before, best.winner().0).unwrap_or_default();

@@ -21,10 +21,8 @@ fn expected(tables: &Dataplane, service: &PlannedService) -> Option<String> {
     for server in service.servers.iter().rev().filter(|s| s.admission == Admission::Open) {
         let (_, load) = counters[&(key, server.address)];
         let cost = u64::from(load.active) * 256 + u64::from(load.inactive);
-        let weight = match service.scheduler {
-            Scheduler::Lc => u64::from(server.weight.min(1)),
-            _ => server.weight.into(),
-        };
+        let most = if service.scheduler == Scheduler::Lc { 1 } else { u32::MAX };
+        let weight = u64::from(server.weight.min(most));
         let is_less = best.as_ref().is_none_or(|(c, w, _)| c * weight > cost * w);
         if weight > 0 && is_less {
             best = Some((cost, weight, server.address.ip().to_string()));
@@ -85,10 +83,8 @@ fn the_tournament_finds_whom_a_look_at_all_finds() {
                     tables.apply(&Plan { services: vec![plan.clone()] }).unwrap();
                 }
                 3 if number % 2 == 0 => {
-                    plan.scheduler = match plan.scheduler {
-                        Scheduler::Wlc => Scheduler::Lc,
-                        _ => Scheduler::Wlc,
-                    };
+                    let was_lc = plan.scheduler == Scheduler::Lc;
+                    plan.scheduler = if was_lc { Scheduler::Wlc } else { Scheduler::Lc };
                     tables.apply(&Plan { services: vec![plan.clone()] }).unwrap();
                 }
                 _ => {}
