@@ -3,7 +3,6 @@ use std::fmt::{self, Write as _};
 
 use crate::{
     report::{Report, Row},
-    scenario::Target,
 };
 
 const ROW: u32 = 20;
@@ -55,12 +54,7 @@ fn bar(row: &Row) -> Bar {
             Some(false) => BAD,
             None => THEIRS,
         },
-        mark: match row.target {
-            Some(Target::Practical(most)) => Some(most),
-            // In the unit of the axis.
-            Some(Target::Floor(most)) => Some(most * row.to_practical / row.to_floor),
-            None => None,
-        },
+        mark: row.most_practical(),
     }
 }
 

@@ -7,6 +7,11 @@ use crate::{
     scenario::{Subject, Target},
 };
 
+const REMEMBERS_NOTHING: &str = "moved, tunnel by mh, v4, 1 Mi";
+const REMEMBERS_ALL: &str = "tunnel tcp v4, 1 Mi";
+const MEMORY: &str = "M, P and a random read, 1 Mi";
+const PRACTICAL: &str = "P, swap and encapsulate, v4";
+
 /// The whole result.
 pub(crate) struct Report {
     effort: Effort,
@@ -24,6 +29,8 @@ pub(crate) struct Row {
     best_to_floor: f64,
     best_to_practical: f64,
     pub(crate) target: Option<Target>,
+    /// What the target is a multiple of, in nanoseconds; `None`: it was not measured.
+    base: Option<u32>,
     without_entry: u64,
 }
 
@@ -47,16 +54,24 @@ impl Spread {
 impl Row {
     /// Whether the target is met; `None`: there is none.
     pub(crate) fn is_met(&self) -> Option<bool> {
-        Some(match self.target? {
-            Target::Floor(most) => self.to_floor <= most,
-            Target::Practical(most) => self.to_practical <= most,
-        })
+        let (Target::Floor(most) | Target::Practical(most) | Target::Times(most, _)) =
+            self.target?;
+        Some(f64::from(self.nanos.median) <= most * f64::from(self.base?))
+    }
+
+    /// The target, as a multiple of P.
+    pub(crate) fn most_practical(&self) -> Option<f64> {
+        let (Target::Floor(most) | Target::Practical(most) | Target::Times(most, _)) =
+            self.target?;
+        let practical = f64::from(self.nanos.median) / self.to_practical;
+        Some(most * f64::from(self.base?) / practical)
     }
 
     fn line(&self, width: usize) -> String {
         let target = match self.target {
             Some(Target::Floor(most)) => format!("{most} F"),
             Some(Target::Practical(most)) => format!("{most} P"),
+            Some(Target::Times(most, _)) => format!("{most} *"),
             None => String::new(),
         };
         let met = self.is_met().map_or("", |met| if met { "ok" } else { "over" });
@@ -94,6 +109,16 @@ impl Report {
                 best_to_floor: ratio(nanos.least, f.least),
                 best_to_practical: ratio(nanos.least, p.least),
                 target: outcome.scenario.target,
+                base: match outcome.scenario.target {
+                    None => None,
+                    Some(Target::Floor(_)) => Some(f.median),
+                    Some(Target::Practical(_)) => Some(p.median),
+                    Some(Target::Times(_, of)) => outcomes
+                        .iter()
+                        .find(|other| other.scenario.name == of)
+                        .and_then(|other| Spread::of(&other.nanos))
+                        .map(|nanos| nanos.median),
+                },
                 without_entry: outcome.without_entry,
             })
         });
@@ -105,7 +130,8 @@ impl Report {
         let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
         let mut text = format!(
             "ns per packet: median, least and most of {} rounds of {} packets each\n\
-             F, P: multiples of the medians; F', P': of the least; of the same IP version\n\n\
+             F, P: multiples of the medians; F', P': of the least; of the same IP version\n\
+             *: of the same with 1 Mi flows, or with a table that is not full\n\n\
              {:width$}  {:>6} {:>6} {:>6}  {:>5} {:>5}  {:>5} {:>5}  {:>8}\n",
             self.effort.rounds,
             self.effort.packets,
@@ -123,7 +149,24 @@ impl Report {
             text += row.line(width).trim_end();
             text.push('\n');
         }
+        if let Some((nanos, times)) = self.limit() {
+            text += &format!(
+                "\nlimit at 1 Mi, {REMEMBERS_NOTHING} + M - P: {nanos} ns; {REMEMBERS_ALL}: \
+                 {times:.2} times that (target 1.1)\n"
+            );
+        }
         text
+    }
+
+    /// What a packet of one of 1 Mi flows costs without any table, and a dependent read from memory
+    /// besides: the least that a table costs; and how many times that ours does.
+    fn limit(&self) -> Option<(u32, f64)> {
+        let median =
+            |name: &str| self.rows.iter().find(|row| row.name == name).map(|row| row.nanos.median);
+        let [nothing, all, read, practical] =
+            [REMEMBERS_NOTHING, REMEMBERS_ALL, MEMORY, PRACTICAL].map(median);
+        let limit = (nothing? + read?).saturating_sub(practical?);
+        Some((limit, f64::from(all?) / f64::from(limit.max(1))))
     }
 
     pub(crate) fn json(&self) -> Result<String> {
@@ -131,6 +174,7 @@ impl Report {
             let target = row.target.map(|target| match target {
                 Target::Floor(most) => json!({ "of": "F", "most": most }),
                 Target::Practical(most) => json!({ "of": "P", "most": most }),
+                Target::Times(most, of) => json!({ "of": of, "most": most }),
             });
             json!({
                 "scenario": row.name,
@@ -153,6 +197,7 @@ impl Report {
             "rounds": self.effort.rounds,
             "packets": self.effort.packets,
             "scenarios": rows,
+            "limit_at_1_mi": self.limit().map(|(nanos, _)| nanos),
         });
         Ok(serde_json::to_string_pretty(&all)? + "\n")
     }

@@ -75,7 +75,9 @@ impl Sizes {
             return Err(too_large("connections", connections, u32::MAX / 10));
         }
         let maglev = u64::from(services) * mh::PLACES as u64 * 2;
-        let ring_places = maglev.clamp(64 * mh::PLACES as u64, 16 << 20);
+        // Not so many that a default table's memory would go beyond 64 bytes for a connection.
+        let most = if services > Capacity::default().services { 16 << 20 } else { 8 << 20 };
+        let ring_places = maglev.clamp(64 * mh::PLACES as u64, most);
         // At most 60 % of the slots are used: few connections then meet two full sets.
         let narrow_sets = (connections * 10).div_ceil(24).max(1);
         Ok(Self {
