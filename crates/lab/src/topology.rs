@@ -210,7 +210,10 @@ impl Topology {
         if node.role == Role::Director {
             for (family, length) in [(Family::V4, 32), (Family::V6, 128)] {
                 for address in self.virtual_addresses(family)? {
-                    inside.push(address_command("eth0", address, length));
+                    // Else the director's own IPv6 connections, its health checks, would have it as
+                    // their source, and servers that have it too would answer themselves.
+                    let deprecated = if address.is_ipv6() { " preferred_lft 0" } else { "" };
+                    inside.push(address_command("eth0", address, length) + deprecated);
                 }
             }
         }
