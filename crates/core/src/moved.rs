@@ -76,9 +76,14 @@ pub fn unknown(tables: &impl Tables, service: &Service, client: &Client, opens: 
     Place(tables.unknown(service, client, opens))
 }
 
-/// The place of a client's connections in the ring of a service that remembers only moved ones.
+/// The place of a client's connections in the ring of a service that remembers only moved ones; of
+/// another, one with [`Phase::Remembered`], since all connections may have an entry there.
 #[inline(always)]
 pub fn place(tables: &impl Tables, service: &Service, client: &Client) -> Place {
+    // Asked again here: the stage before may have seen an earlier record of the service.
+    if service.moved == 0 {
+        return Place::new(0, Phase::Remembered);
+    }
     let place = scheduler::place(service.scheduler, service.flags, client);
     Place(tables.ring(service.ring + place).unwrap_or(0))
 }

@@ -71,6 +71,9 @@ impl Dataplane {
             return Err(error);
         }
         let applied = self.publish(&draft);
+        for service in draft.services.iter().filter(|service| service.changed) {
+            self.moves.unused.remove(&service.key);
+        }
         self.commit(draft);
         Ok(applied)
     }
@@ -108,7 +111,6 @@ impl Dataplane {
                 applied.servers += usize::from(Handle(word.get()).record() != server.record);
                 word.set(handle.0);
             }
-            memory.weights.get(*number).inspect(|word| word.set(server.last_weight.into()));
         }
         for (&(protocol, address), chain) in &draft.chains {
             let at = endpoint(protocol, address);
@@ -121,6 +123,10 @@ impl Dataplane {
         for service in draft.services.iter().filter(|service| service.changed || !service.live) {
             applied.services += 1;
             self.switch(service);
+        }
+        // Now that no ring is of the ones before.
+        for (number, server) in &draft.servers {
+            memory.weights.get(*number).inspect(|word| word.set(server.last_weight.into()));
         }
         for key in &draft.removed {
             memory.remove_entry(&endpoint(key.protocol, key.address), IndexKind::Service);

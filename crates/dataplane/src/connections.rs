@@ -23,7 +23,6 @@ use crate::{
     host::{Host, now, span, until},
     index::socket,
     memory::Memory,
-    moved,
 };
 
 /// A connection.
@@ -172,13 +171,9 @@ impl Shared {
     }
 
     /// Forgets all connections that fit; returns how many. A TCP client's next packet is then one
-    /// of no known connection.
-    ///
-    /// Connections without an entry whose service has `state = "moved"` go to their server of before
-    /// no longer, if that is one of the servers that the filter means.
+    /// of no known connection. Those without an entry are not meant: see [`Dataplane::leave`].
     pub fn flush(&self, filter: Filter) -> u64 {
         let memory = &*self.0;
-        moved::leave(memory, &filter);
         let now = now();
         let narrow = taken(memory.narrow.all()).filter(|taken| flush(memory, filter, now, taken));
         let wide = taken(memory.wide.all()).filter(|taken| flush(memory, filter, now, taken));
@@ -207,8 +202,10 @@ impl Dataplane {
         self.shared().count(filter)
     }
 
-    /// See [`Shared::flush`].
+    /// Forgets all connections that fit, with and without an entry; returns how many had one. A TCP
+    /// client's next packet is then one of no known connection.
     pub fn flush(&mut self, filter: Filter) -> u64 {
+        self.leave(&filter);
         self.shared().flush(filter)
     }
 }

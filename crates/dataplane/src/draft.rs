@@ -143,31 +143,33 @@ impl Drafter<'_> {
         let live = held.record != 0;
         let old = live.then(|| self.memory.services.read(held.record)).flatten();
         let old_list = old.map(|old| self.memory.candidates_of(&old)).unwrap_or_default();
-        let old_places = old.map(|old| Places::read(self.memory, &old));
         let old_ring = self.ring_of(planned.scheduler, &old_list);
         self.servers(planned, &mut held)?;
-        let open = |s: &&plan::PlannedServer| s.admission == plan::Admission::Open;
-        let list: Vec<Candidate> = (planned.servers.iter().rev().filter(open))
-            .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight)))
-            .map(|(&server, weight)| Candidate { server, weight })
-            .collect();
+        let list = candidates(planned, &held);
         let mut value = records::service(self.memory.keys, planned, held.number, &list);
         let same_scheduler = old.is_some_and(|old| old.scheduler == value.scheduler);
+        let hashing = Hashing::of(value.scheduler, value.flags);
+        let old_places = match &old {
+            Some(old) => Some(Places::read(self.memory, old)),
+            None => self.mirror.gone.contains_key(&key).then(|| Places::of_removed(hashing)),
+        };
         // Winners in the list are those of its scheduler.
         let kept = old.as_ref().filter(|_| same_scheduler && old_list == list);
         self.list(&mut value, kept, &list, old.as_ref())?;
         let members = self.ring_of(planned.scheduler, &list);
+        // Connections of now may last as long as they might before the change.
+        let longest = old.iter().chain([&value]).map(records::longest).max().unwrap_or(0);
         let places = old_places.as_ref();
         let places = Places::after(Change {
             old: places,
-            hashing: Hashing::of(value.scheduler, value.flags),
+            hashing,
             moved: planned.state == Entries::Moved,
             servers: match places.filter(|_| same_scheduler && old_ring == members) {
                 Some(places) => places.servers(),
                 None => records::ring(planned.scheduler, &members),
             },
             is_open: &|server| list.iter().any(|c| c.server == server && c.weight > 0),
-            until: self.now.after(records::longest(&value)),
+            until: self.now.after(longest),
         });
         self.ring(&mut value, &places, old.as_ref().zip(old_places.as_ref()))?;
         value.record = held.record;
@@ -259,13 +261,13 @@ impl Drafter<'_> {
                 Some(staged) => staged.address,
                 None => self.mirror.servers.get(&number)?.address,
             };
-            let weight = match scheduler {
-                Scheduler::Mh => {
+            // The list's own where it can be: what is noted beside it may be newer than the list, if
+            // the predecessor died in between.
+            let weight = match (scheduler, candidate.weight) {
+                (Scheduler::Mh, 0) => {
                     staged.map_or_else(|| self.last_weight(number), |staged| staged.last_weight)
                 }
-                Scheduler::Sh | Scheduler::Rr | Scheduler::Wrr | Scheduler::Lc | Scheduler::Wlc => {
-                    candidate.weight
-                }
+                (_, weight) => weight,
             };
             Some(RingMember { number, weight, address })
         };
@@ -511,6 +513,15 @@ impl Drafter<'_> {
         }
         Ok(())
     }
+}
+
+/// Servers of the plan that take new connections, in the scheduler's order.
+fn candidates(planned: &PlannedService, held: &HeldService) -> Vec<Candidate> {
+    let open = |s: &&plan::PlannedServer| s.admission == plan::Admission::Open;
+    (planned.servers.iter().rev().filter(open))
+        .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight)))
+        .map(|(&server, weight)| Candidate { server, weight })
+        .collect()
 }
 
 // Each has two records, and a number that was counted before: these are for a mistake of ours.

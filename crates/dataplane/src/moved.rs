@@ -65,6 +65,11 @@ pub(crate) fn len(service: &Service) -> u32 {
 }
 
 impl Places {
+    /// Those of a service that was removed and comes back: whoever is still known has an entry.
+    pub(crate) fn of_removed(hashing: Hashing) -> Self {
+        Self { hashing, moved: false, ring: Vec::new(), before: None }
+    }
+
     pub(crate) fn read(memory: &Memory, service: &Service) -> Self {
         let words = |first, len| {
             (first..first + len).map(|place| memory.rings.read(place).unwrap_or(0)).collect()
@@ -224,9 +229,10 @@ type Watched = HashMap<u16, (ServiceKey, Places, HashSet<u32>)>;
 /// What the last pass found.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    /// Watched places without an entry that differs from the ring. A place settles when it is found so
-    /// twice: a connection that moves within the table may be missed once.
-    unused: HashMap<ServiceKey, HashSet<u32>>,
+    /// Watched places without an entry that differs from the ring, of services that have not changed
+    /// since. A place settles when it is found so twice: a connection that moves within the table may
+    /// be missed once.
+    pub(crate) unused: HashMap<ServiceKey, HashSet<u32>>,
 }
 
 impl Dataplane {
@@ -253,31 +259,63 @@ impl Dataplane {
         }
         self.look_for_entries(&mut watched);
         let mut last = std::mem::take(&mut self.moves.unused);
+        let mut found = HashMap::new();
         for (key, places, unused) in watched.into_values() {
             let before = last.remove(&key).unwrap_or_default();
             let twice: HashSet<u32> = unused.intersection(&before).copied().collect();
             if !twice.is_empty() {
                 turned.push((key, places.settled(&twice)));
             }
-            self.moves.unused.insert(key, unused);
+            found.insert(key, unused);
         }
+        let done = self.turn(&turned);
+        self.moves.unused = found;
+        done
+    }
+
+    /// Gives services other places: all at once, or, where there is no room for that beside the old
+    /// ones, in as many steps as it takes.
+    fn turn(&mut self, turned: &[(ServiceKey, Places)]) -> Result<(), Error> {
         if turned.is_empty() {
             return Ok(());
         }
-        let turn = |drafter: &mut Drafter<'_>| {
+        let all = |drafter: &mut Drafter<'_>| {
             turned.iter().try_for_each(|(key, places)| drafter.turn(key, places))
         };
-        self.change(turn).map(drop)
+        match self.change(all) {
+            Err(Error::Rings { .. }) if turned.len() > 1 => {
+                let (some, rest) = turned.split_at(turned.len() / 2);
+                self.turn(some)?;
+                self.turn(rest)
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Takes the places from the unused ones that have an entry which differs from the ring, and ends
     /// entries that say what the ring says.
-    fn look_for_entries(&self, watched: &mut HashMap<u16, (ServiceKey, Places, HashSet<u32>)>) {
+    fn look_for_entries(&self, watched: &mut Watched) {
         if watched.is_empty() {
             return;
         }
         look(&self.memory, self.memory.narrow.all(), watched);
         look(&self.memory, self.memory.wide.all(), watched);
+    }
+
+    /// Has connections without an entry no longer go to their server of before, where a filter means
+    /// all connections of that: the first half of [`Self::flush`]. Who still had an entry made has it
+    /// when this returns.
+    pub fn leave(&mut self, filter: &Filter) {
+        let Filter { client: None, state: None, .. } = *filter else { return };
+        let mut any = false;
+        for held in self.mirror.services.values() {
+            let service = self.memory.services.read(held.record);
+            let Some(service) = service.filter(|service| service.before != 0) else { continue };
+            any |= leave(&self.memory, &service, filter);
+        }
+        if any {
+            (self.grace)();
+        }
     }
 
     /// Servers to which packets go that no slot holds.
@@ -306,29 +344,29 @@ fn look<S: Slot<Key: Into<Key>>>(memory: &Memory, sets: &[Set<S>], watched: &mut
     }
 }
 
-/// Has connections without an entry no longer go to their server of before, where a filter means all
-/// connections of that.
-pub(crate) fn leave(memory: &Memory, filter: &Filter) {
-    let Filter { protocol, client: None, virtual_address, server: Some(server), state: None } =
-        *filter
-    else {
-        return;
+/// See [`Dataplane::leave`]; whether there was anybody.
+fn leave(memory: &Memory, service: &Service, filter: &Filter) -> bool {
+    let address = socket(service.version, service.address, service.port);
+    if filter.protocol.is_some_and(|protocol| protocol as u8 != service.protocol)
+        || filter.virtual_address.is_some_and(|wanted| wanted != address)
+    {
+        return false;
+    }
+    let is_meant = |number| {
+        let server = memory.server_of(number);
+        let is = |wanted| server.is_some_and(|s| socket(s.version, s.address, s.port) == wanted);
+        number != 0 && filter.server.is_none_or(is)
     };
-    for number in 1..memory.sizes.service_numbers {
-        let service = u16::try_from(number).ok().and_then(|number| memory.service_of(number));
-        let Some(service) = service.filter(|service| service.before != 0) else { continue };
-        let address = socket(service.version, service.address, service.port);
-        if protocol.is_some_and(|protocol| protocol as u8 != service.protocol)
-            || virtual_address.is_some_and(|wanted| wanted != address)
-        {
-            continue;
-        }
-        let first = service.ring + service.ring_len;
-        for place in first..first + Scheduler::places(service.before) {
-            let had = memory.server_of(memory.rings.read(place).unwrap_or(0));
-            if had.is_some_and(|had| socket(had.version, had.address, had.port) == server) {
-                memory.rings.write(place, 0);
-            }
+    let first = service.ring + service.ring_len;
+    let mut any = false;
+    for place in first..first + Scheduler::places(service.before) {
+        if is_meant(memory.rings.read(place).unwrap_or(0)) {
+            memory.rings.write(place, 0);
+            any = true;
         }
     }
+    any
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,7 @@ impl Tables for KernelTables {
 
     fn flush(&mut self, filter: &Filter) -> Later<u64> {
         let (tables, filter) = (self.0.shared(), translated(filter));
+        self.0.leave(&filter);
         Later::new(move || tables.flush(filter))
     }
 

@@ -1,22 +1,27 @@
 //! `state = "moved"`: what has no entry goes where it would go if it had one.
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use lvs_core::{
     clock::Ticks,
+    director::{self, Stage},
     forward::Method,
+    packet::Buffer,
     scheduler::{Scheduler, SchedulerFlags},
     tables::Event,
     wire::Protocol,
 };
 use lvs_dataplane::{Dataplane, Filter};
 use lvs_model::{
-    desired::{Entries, OnFailure, Stray},
+    desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
     plan::{Admission, Plan, PlannedService},
 };
 
 use crate::{
     packets::{ACK, Outcome, SYN, destination, frame, send},
-    world::{address, counted, server, service, tables},
+    world::{SMALL, address, counted, server, service, tables},
 };
 
 const VIRTUAL: &str = "192.0.2.10:80";
@@ -163,6 +168,100 @@ fn the_end_of_a_drain_ends_connections_without_an_entry() {
     }
 }
 
+#[test]
+fn a_flush_of_the_service_leaves_nobody_with_a_server_of_before() {
+    let mut bench = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4));
+    let clients = 0..400;
+    for number in clients.clone() {
+        let _opened = bench.send(Protocol::Tcp, client(number), SYN);
+    }
+    bench.put(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 5));
+    let all = Filter { virtual_address: Some(address(VIRTUAL)), ..Filter::default() };
+    bench.tables.flush(all);
+    let fresh = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 5));
+    for number in clients {
+        assert_eq!(
+            way(&bench.send(Protocol::Tcp, client(number), ACK)),
+            way(&fresh.send(Protocol::Tcp, client(number), SYN)),
+        );
+    }
+}
+
+#[test]
+fn a_service_that_is_removed_and_comes_back_finds_its_entries() {
+    let mut bench = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4));
+    let ways: Vec<_> = (0..400).map(|n| way(&bench.send(Protocol::Tcp, client(n), SYN))).collect();
+    let more = hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 5);
+    bench.put(&more);
+    for number in 0..400 {
+        let _moved = bench.send(Protocol::Tcp, client(number), ACK);
+    }
+    bench.tables.apply(&Plan::default()).unwrap();
+    bench.pass(2);
+    bench.put(&more);
+    for (number, expected) in (0..).zip(&ways) {
+        assert_eq!(&way(&bench.send(Protocol::Tcp, client(number), ACK)), expected);
+    }
+}
+
+#[test]
+fn timeouts_that_become_shorter_with_the_change_forget_nobody_earlier() {
+    let mut service = hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4);
+    service.timeouts = Timeouts { established: Duration::from_hours(1), ..Timeouts::default() };
+    let mut bench = Bench::new(&service);
+    let ways: Vec<_> = (0..400).map(|n| way(&bench.send(Protocol::Tcp, client(n), SYN))).collect();
+    bench.put(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 5));
+    bench.pass(1800);
+    for (number, expected) in (0..).zip(&ways) {
+        assert_eq!(&way(&bench.send(Protocol::Tcp, client(number), ACK)), expected);
+    }
+}
+
+/// Each stage of a packet's way reads the service anew, which may have changed in between.
+#[test]
+fn a_packet_whose_service_stops_being_moved_on_its_way_finds_its_entry() {
+    let mut bench = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4));
+    let ways: Vec<_> = (0..400).map(|n| way(&bench.send(Protocol::Tcp, client(n), SYN))).collect();
+    bench.put(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 5));
+    for number in 0..400 {
+        let _moved = bench.send(Protocol::Tcp, client(number), ACK);
+    }
+    for scheduler in [Scheduler::Mh, Scheduler::Rr] {
+        bench.put(&hashed(Protocol::Tcp, scheduler, Entries::All, 5));
+        for (number, expected) in (0..).zip(&ways) {
+            let frame = frame(Protocol::Tcp, client(number), address(VIRTUAL), ACK);
+            let mut packet = Buffer::new(&frame, 1);
+            match director::run(Stage::MovedV4, &mut packet, &bench.tables.host()) {
+                Ok(_verdict) => assert_eq!(Ok(destination(packet.bytes())), *expected),
+                Err(next) => assert_eq!(next, Stage::NewV4, "{number}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn rings_settle_one_after_the_other_where_there_is_no_room_for_all() {
+    let service = |port: u16, servers| {
+        let mut service = hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, servers);
+        service.key = ServiceKey::tcp(SocketAddr::new(address(VIRTUAL).ip(), port));
+        service
+    };
+    // The rings of twice as many services fit.
+    let ports = 1..=u16::try_from(SMALL.services).unwrap() - 4;
+    let mut bench = Bench::new(&service(1, 1));
+    bench
+        .tables
+        .apply(&Plan { services: ports.clone().map(|at| service(at, 1)).collect() })
+        .unwrap();
+    for port in ports {
+        bench.tables.update(&[service(port, 2)]).unwrap();
+    }
+    bench.pass(1000);
+    bench.pass(40);
+    let key = service(7, 1).key;
+    assert_eq!(bench.tables.service(&key).unwrap().before, 0, "nobody moves any more");
+}
+
 /// A small generator of numbers: the same ones for the same seed.
 struct Dice(u64);
 
@@ -201,7 +300,7 @@ fn change(service: &mut PlannedService, dice: &mut Dice, spare: &mut Vec<u8>) {
         5 => service.servers[at].admission = Admission::Failed,
         6 | 7 => service.servers[at].admission = Admission::Open,
         _ => {
-            service.scheduler = dice.of(&[Scheduler::Mh, Scheduler::Sh]);
+            service.scheduler = dice.of(&[Scheduler::Mh, Scheduler::Sh, Scheduler::Rr]);
             let port = dice.of(&[0, SchedulerFlags::PORT]);
             let fallback = dice.of(&[0, SchedulerFlags::FALLBACK]);
             service.scheduler_flags = SchedulerFlags(port | fallback);
@@ -232,7 +331,8 @@ fn follow(seed: u64) {
             0 => {
                 change(&mut service, &mut dice, &mut spare);
                 // Now and then for all connections and back.
-                service.state = if dice.roll(8) == 0 { Entries::All } else { Entries::Moved };
+                let all_have_one = dice.roll(8) == 0 || !service.scheduler.is_hash();
+                service.state = if all_have_one { Entries::All } else { Entries::Moved };
                 moved.put(&service);
                 all.put(&PlannedService { state: Entries::All, ..service.clone() });
             }
