@@ -7,6 +7,7 @@ mod drain;
 mod failures;
 mod health;
 mod mistakes;
+mod moved;
 mod network;
 mod reload;
 mod scale;
