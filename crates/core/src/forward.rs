@@ -203,6 +203,17 @@ pub(crate) fn prepend(
     if l3 != LEN {
         return prepend_tagged(packet, l3, by, macs, ethertype);
     }
+    prepend_plain(packet, by, macs, ethertype)
+}
+
+/// As [`prepend`], without tags.
+#[inline(always)]
+fn prepend_plain(
+    packet: &mut impl Packet,
+    by: usize,
+    macs: Macs,
+    ethertype: u16,
+) -> Result<(), Truncated> {
     packet.grow_front(by as i32)?;
     write_macs(packet, macs)?;
     packet.put(LEN - 2, Be16::new(ethertype))
@@ -224,9 +235,7 @@ fn prepend_tagged(
             *tag = *packet.view(LEN - 2 + number * TAG)?;
         }
     }
-    packet.grow_front(by as i32)?;
-    write_macs(packet, macs)?;
-    packet.put(LEN - 2, Be16::new(ethertype))?;
+    prepend_plain(packet, by, macs, ethertype)?;
     for (number, tag) in tags.into_iter().enumerate() {
         if l3 > LEN + number * TAG {
             packet.put(LEN - 2 + number * TAG, tag)?;
