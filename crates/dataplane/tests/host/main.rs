@@ -1,5 +1,5 @@
 //! The tables in ordinary memory: plans go in, packets go through `lvs-core`.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 mod atomic;
 mod expiry;
 mod flood;

@@ -1,4 +1,4 @@
-//! Packets, built and taken apart by hand.
+//! Packets to the director, and what became of them.
 use std::net::{IpAddr, SocketAddr};
 
 use lvs_core::{
@@ -7,43 +7,20 @@ use lvs_core::{
     tables::{Event, Tables},
     wire::Protocol,
 };
+use lvs_lab::packet;
 
 /// Control bits of TCP.
 pub(crate) const SYN: u8 = 2;
 pub(crate) const ACK: u8 = 16;
 pub(crate) const FIN: u8 = 1;
 
-/// A frame with a segment or datagram without payload; checksums are not looked at.
+/// A frame with a segment or datagram without payload.
 pub(crate) fn frame(protocol: Protocol, from: SocketAddr, to: SocketAddr, flags: u8) -> Vec<u8> {
-    let mut transport = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
-    match protocol {
-        Protocol::Tcp => {
-            transport.extend([0; 8]);
-            transport.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        }
-        Protocol::Udp => transport.extend([0, 8, 0, 0]),
-    }
-    let len = u16::try_from(transport.len()).unwrap();
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-    match (from.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            frame.extend([8, 0, 0x45, 0]);
-            frame.extend((len + 20).to_be_bytes());
-            frame.extend([0, 0, 0, 0, 64, protocol as u8, 0, 0]);
-            frame.extend(from.octets());
-            frame.extend(to.octets());
-        }
-        (IpAddr::V6(from), IpAddr::V6(to)) => {
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            frame.extend(len.to_be_bytes());
-            frame.extend([protocol as u8, 64]);
-            frame.extend(from.octets());
-            frame.extend(to.octets());
-        }
-        mixed => panic!("{mixed:?}"),
-    }
-    frame.extend(transport);
-    frame
+    let packet = match protocol {
+        Protocol::Tcp => packet::tcp(from, to, flags, &[]),
+        Protocol::Udp => packet::udp(from, to, &[]),
+    };
+    packet::ethernet_ip([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], &packet)
 }
 
 /// What became of a packet.

@@ -1,5 +1,5 @@
 //! The program in the kernel. Needs root.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 use std::{net::SocketAddr, path::Path};
 
 use aya::programs::links::{FdLink, PinnedLink};
