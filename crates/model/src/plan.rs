@@ -40,6 +40,22 @@ pub struct PlannedService {
     pub servers: Vec<PlannedServer>,
 }
 
+impl PlannedService {
+    /// A service without servers and with the defaults of everything else.
+    pub fn new(key: ServiceKey, scheduler: Scheduler) -> Self {
+        Self {
+            key,
+            scheduler,
+            scheduler_flags: SchedulerFlags::default(),
+            state: Entries::All,
+            stray: Stray::default_of(scheduler),
+            on_failure: OnFailure::Keep,
+            timeouts: Timeouts::default(),
+            servers: Vec::new(),
+        }
+    }
+}
+
 /// One real server as the tables must hold it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedServer {

@@ -276,16 +276,8 @@ fn many(servers: u8) -> PlannedService {
         admission: Admission::Open,
         hop: None,
     };
-    PlannedService {
-        key,
-        scheduler: Scheduler::Rr,
-        scheduler_flags: SchedulerFlags(0),
-        state: Entries::All,
-        stray: Stray::Stack,
-        on_failure: OnFailure::Keep,
-        timeouts: Timeouts::default(),
-        servers: (1..=servers).map(server).collect(),
-    }
+    let servers = (1..=servers).map(server).collect();
+    PlannedService { servers, ..PlannedService::new(key, Scheduler::Rr) }
 }
 
 #[test]

@@ -1,11 +1,7 @@
 //! Who settles a ring, and what a successor makes of one.
-use lvs_core::{
-    hash::Keys,
-    moved::Phase,
-    scheduler::{Scheduler, SchedulerFlags},
-};
+use lvs_core::{hash::Keys, moved::Phase, scheduler::Scheduler};
 use lvs_model::{
-    desired::{Entries, Method, OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{Entries, Method, ServiceKey},
     plan::{Admission, PlannedServer, PlannedService},
 };
 
@@ -27,16 +23,9 @@ fn service(weights: &[u32]) -> PlannedService {
         admission: Admission::Open,
         hop: None,
     };
-    PlannedService {
-        key: ServiceKey::tcp(([192, 0, 2, 1], 80).into()),
-        scheduler: Scheduler::Mh,
-        scheduler_flags: SchedulerFlags(0),
-        state: Entries::Moved,
-        stray: Stray::Hash,
-        on_failure: OnFailure::Keep,
-        timeouts: Timeouts::default(),
-        servers: (1..).zip(weights).map(server).collect(),
-    }
+    let key = ServiceKey::tcp(([192, 0, 2, 1], 80).into());
+    let servers = (1..).zip(weights).map(server).collect();
+    PlannedService { state: Entries::Moved, servers, ..PlannedService::new(key, Scheduler::Mh) }
 }
 
 fn places(dataplane: &Dataplane) -> Places {

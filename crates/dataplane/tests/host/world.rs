@@ -1,16 +1,10 @@
 //! Plans, and tables to put them in.
 use std::net::SocketAddr;
 
-use lvs_core::{
-    forward::Method,
-    hash::Keys,
-    scheduler::{Scheduler, SchedulerFlags},
-    tables::Event,
-    wire::Protocol,
-};
+use lvs_core::{forward::Method, hash::Keys, scheduler::Scheduler, tables::Event, wire::Protocol};
 use lvs_dataplane::{Capacity, Dataplane};
 use lvs_model::{
-    desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
+    desired::{ServiceKey, Stray},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -54,16 +48,8 @@ pub(crate) fn address(text: &str) -> SocketAddr {
 }
 
 pub(crate) fn service(protocol: Protocol, at: &str, scheduler: Scheduler) -> PlannedService {
-    PlannedService {
-        key: ServiceKey { protocol, address: address(at) },
-        scheduler,
-        scheduler_flags: SchedulerFlags::default(),
-        state: Entries::All,
-        stray: Stray::Stack,
-        on_failure: OnFailure::Keep,
-        timeouts: Timeouts::default(),
-        servers: Vec::new(),
-    }
+    let key = ServiceKey { protocol, address: address(at) };
+    PlannedService { stray: Stray::Stack, ..PlannedService::new(key, scheduler) }
 }
 
 pub(crate) fn server(at: &str, weight: u32, method: Method) -> PlannedServer {

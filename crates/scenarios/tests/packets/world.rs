@@ -1,13 +1,9 @@
 //! The network of the scenarios, and plans for it.
 use std::net::{IpAddr, SocketAddr};
 
-use lvs_core::{
-    forward::Method,
-    scheduler::{Scheduler, SchedulerFlags},
-    wire::Protocol,
-};
+use lvs_core::{forward::Method, scheduler::Scheduler, wire::Protocol};
 use lvs_model::{
-    desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
+    desired::ServiceKey,
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -84,16 +80,7 @@ pub(crate) fn link(server: SocketAddr, interface: u32, mtu: u32) -> Hop {
 
 /// A service without servers that schedules round robin.
 pub(crate) fn service(protocol: Protocol, address: SocketAddr) -> PlannedService {
-    PlannedService {
-        key: ServiceKey { protocol, address },
-        scheduler: Scheduler::Rr,
-        scheduler_flags: SchedulerFlags::default(),
-        state: Entries::All,
-        stray: Stray::Stack,
-        on_failure: OnFailure::Keep,
-        timeouts: Timeouts::default(),
-        servers: Vec::new(),
-    }
+    PlannedService::new(ServiceKey { protocol, address }, Scheduler::Rr)
 }
 
 /// A server of weight 1 on the servers' side.

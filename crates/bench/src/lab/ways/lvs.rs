@@ -2,11 +2,10 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result};
-use lvs_core::wire::Protocol;
 use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
 use lvs_lab::{Family, Method, Namespace, Site};
 use lvs_model::{
-    desired::{self, Entries, OnFailure, Scheduler, SchedulerFlags, ServiceKey, Stray, Timeouts},
+    desired::{self, Scheduler, ServiceKey},
     observed::Hop,
     plan::{Admission, Plan, PlannedServer, PlannedService},
 };
@@ -43,14 +42,8 @@ pub(crate) fn start(
         Ok(PlannedServer { address: *address, weight: 1, method, admission, hop: Some(hop) })
     });
     let service = PlannedService {
-        key: ServiceKey { protocol: Protocol::Tcp, address: service },
-        scheduler: Scheduler::Rr,
-        scheduler_flags: SchedulerFlags::default(),
-        state: Entries::All,
-        stray: Stray::Stack,
-        on_failure: OnFailure::Keep,
-        timeouts: Timeouts::default(),
         servers: planned.collect::<Result<_>>()?,
+        ..PlannedService::new(ServiceKey::tcp(service), Scheduler::Rr)
     };
     dataplane.apply(&Plan { services: vec![service] })?;
     Ok(Running::Lvs { _dataplane: Box::new(dataplane) })
