@@ -159,19 +159,20 @@ impl Drafter<'_> {
         let members = self.ring_of(planned.scheduler, &list);
         // Connections of now may last as long as they might before the change.
         let longest = old.iter().chain([&value]).map(records::longest).max().unwrap_or(0);
-        let places = old_places.as_ref();
+        let old_places = old_places.as_ref();
+        let is_same = same_scheduler && old_ring == members && !members.is_empty();
         let places = Places::after(Change {
-            old: places,
+            old: old_places,
             hashing,
             moved: planned.state == Entries::Moved,
-            servers: match places.filter(|_| same_scheduler && old_ring == members) {
+            servers: match old_places.filter(|_| is_same) {
                 Some(places) => places.servers(),
                 None => records::ring(planned.scheduler, &members),
             },
             is_open: &|server| list.iter().any(|c| c.server == server && c.weight > 0),
             until: self.now.after(longest),
         });
-        self.ring(&mut value, &places, old.as_ref().zip(old_places.as_ref()))?;
+        self.ring(&mut value, &places, old.as_ref().zip(old_places))?;
         value.record = held.record;
         let changed = old != Some(value);
         if changed {

@@ -83,3 +83,12 @@ fn a_successor_fills_the_ring_anew_where_only_the_weights_had_changed() {
     let count = places(&dataplane).servers().iter().filter(|&&server| server == heavier).count();
     assert!(count > 2500, "{count} of 4093 for three of four");
 }
+
+#[test]
+fn a_service_without_servers_has_a_ring_only_while_it_remembers_moved_ones() {
+    let mut dataplane = dataplane();
+    for (state, len) in [(Entries::Moved, 4093), (Entries::All, 0), (Entries::Moved, 4093)] {
+        dataplane.update(&[PlannedService { state, ..service(&[]) }]).unwrap();
+        assert_eq!(places(&dataplane).ring.len(), len, "{state:?}");
+    }
+}
