@@ -1,9 +1,7 @@
 //! Pictures of bars.
 use std::fmt::{self, Write as _};
 
-use crate::{
-    report::{Report, Row},
-};
+use crate::report::{Report, Row};
 
 const ROW: u32 = 20;
 const LEFT: u32 = 330;

@@ -150,10 +150,9 @@ impl Report {
             text.push('\n');
         }
         if let Some((nanos, times)) = self.limit() {
-            text += &format!(
-                "\nlimit at 1 Mi, {REMEMBERS_NOTHING} + M - P: {nanos} ns; {REMEMBERS_ALL}: \
-                 {times:.2} times that (target 1.1)\n"
-            );
+            let limit = format!("limit at 1 Mi, {REMEMBERS_NOTHING} + M - P: {nanos} ns");
+            let ours = format!("{REMEMBERS_ALL}: {times:.2} times that (target 1.1)");
+            text = [text, limit, ours].join("\n") + "\n";
         }
         text
     }
