@@ -43,7 +43,7 @@ pub enum Stage {
     Entry = 0,
     /// A new connection.
     NewV4 = 1,
-    /// An answer of a server behind NAT.
+    /// A plain answer of a server behind NAT, to a client of the first service that it serves.
     ReplyV4 = 2,
     /// An ICMP message.
     RelatedV4 = 3,
@@ -63,11 +63,15 @@ pub enum Stage {
     MovedV4 = 10,
     /// As [`Self::MovedV4`].
     MovedV6 = 11,
+    /// As [`Self::ReplyV4`], with any headers, of any of the services.
+    AnyReplyV4 = 12,
+    /// As [`Self::AnyReplyV4`].
+    AnyReplyV6 = 13,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Entry,
         Self::NewV4,
         Self::ReplyV4,
@@ -80,6 +84,8 @@ impl Stage {
         Self::AnyV6,
         Self::MovedV4,
         Self::MovedV6,
+        Self::AnyReplyV4,
+        Self::AnyReplyV6,
     ];
 
     /// Name of its kernel program.
@@ -97,6 +103,8 @@ impl Stage {
             Self::AnyV6 => "lvs_any_v6",
             Self::MovedV4 => "lvs_moved_v4",
             Self::MovedV6 => "lvs_moved_v6",
+            Self::AnyReplyV4 => "lvs_any_reply_v4",
+            Self::AnyReplyV6 => "lvs_any_reply_v6",
         }
     }
 }
@@ -244,8 +252,10 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
         Stage::AnyV6 => any::<V6>(packet, tables),
         Stage::NewV4 => new::<V4>(packet, tables),
         Stage::NewV6 => new::<V6>(packet, tables),
-        Stage::ReplyV4 => Ok(reply::<V4>(packet, tables)),
-        Stage::ReplyV6 => Ok(reply::<V6>(packet, tables)),
+        Stage::ReplyV4 => reply::<V4>(packet, tables),
+        Stage::ReplyV6 => reply::<V6>(packet, tables),
+        Stage::AnyReplyV4 => Ok(any_reply::<V4>(packet, tables)),
+        Stage::AnyReplyV6 => Ok(any_reply::<V6>(packet, tables)),
         Stage::RelatedV4 => Ok(related::process::<V4>(packet, tables)),
         Stage::RelatedV6 => Ok(related::process::<V6>(packet, tables)),
     }
@@ -585,33 +595,63 @@ fn belongs<F: Family>(tables: &impl Tables, flow: &Flow<F>, server: u32) -> Resu
     Ok(stays(flow, handle.admission()))
 }
 
-/// Sends an answer of a server behind NAT, noted and counted, to its client.
+/// An answer of a server behind NAT as nearly all are: plain, and of the first service that the
+/// server serves, so that no call is needed to find the connection.
 #[inline(always)]
-fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
+fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let Some(flow) = Flow::<F>::plain(packet) else { return Err(F::ANY_REPLY) };
+    let now = tables.now();
+    match related::first_connection::<F, _>(tables, &ends(&flow), now) {
+        Some((found, server)) => Ok(send_back(packet, tables, &flow, &found, server, now)),
+        None => Err(F::ANY_REPLY),
+    }
+}
+
+/// As [`reply`], whatever headers the packet has and whichever service it is of.
+#[inline(always)]
+fn any_reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
     let flow = match read::<F>(packet) {
         Ok(flow) => flow,
         Err(verdict) => return verdict,
     };
-    let ends = Ends {
+    match related::nat_connection::<F, _>(tables, &ends(&flow)) {
+        Some((found, server)) => send_back(packet, tables, &flow, &found, server, tables.now()),
+        None => Verdict::pass(Event::NotOurs),
+    }
+}
+
+/// The ends of a server's packet.
+#[inline(always)]
+fn ends<F: Family>(flow: &Flow<F>) -> Ends<F> {
+    Ends {
         server: flow.ip.source,
         client: flow.ip.destination,
         server_port: flow.source_port,
         client_port: flow.destination_port,
         protocol: flow.ip.protocol,
-    };
-    let Some((found, server)) = related::nat_connection::<F, _>(tables, &ends) else {
-        return Verdict::pass(Event::NotOurs);
-    };
+    }
+}
+
+/// Sends an answer of a server behind NAT, noted and counted, to its client.
+#[inline(always)]
+fn send_back<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    found: &Found<'_, F::Slot>,
+    server: &Server,
+    now: Ticks,
+) -> Verdict {
     let record = tables.standing(server.service.into()).map_or(0, |standing| standing.record.get());
     let Some(service) = tables.service(record as u32) else {
         return Verdict::drop(Event::Inconsistent);
     };
-    note(tables, &flow, service, Direction::Server, &found, tables.now());
+    note(tables, flow, service, Direction::Server, found, now);
     tables.count(found.word.server(), |counters| {
         counters.packets_out += 1;
         counters.bytes_out += u64::from(flow.ip.len);
     });
-    forward::send_back(packet, tables, &flow, server)
+    forward::send_back(packet, tables, flow, server)
 }
 
 /// Notes a packet in its connection's entry.

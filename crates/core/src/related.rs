@@ -3,7 +3,8 @@
 //! An error embeds the start of the packet that caused it, at least 8 bytes after its IP header, so
 //! the ports are there and nothing else need be.
 use crate::{
-    connection,
+    clock::Ticks,
+    connection::{self, Name, Slot},
     director::Verdict,
     family::{Family, Ip},
     forward::{self, Method},
@@ -143,6 +144,21 @@ impl<F: Family> Ends<F> {
     }
 }
 
+/// The connection between these ends with the first of the services that the server behind NAT
+/// serves.
+#[inline(always)]
+pub fn first_connection<'t, F: Family, T: Tables>(
+    tables: &'t T,
+    ends: &Ends<F>,
+    now: Ticks,
+) -> Option<(connection::Found<'t, F::Slot>, &'t Server)> {
+    let number = index::server(tables, &ends.endpoint())?;
+    let server = server_of(tables, number)?;
+    let name = name(tables, server, ends)?;
+    let found = connection::find::<F>(tables, &name, now)?;
+    (found.word.server() == number).then_some((found, server))
+}
+
 /// The connection between these ends with one of the services that the server behind NAT serves.
 #[inline(always)]
 pub fn nat_connection<'t, F: Family, T: Tables>(
@@ -153,7 +169,10 @@ pub fn nat_connection<'t, F: Family, T: Tables>(
     // One loop, not eight times the same: the kernel would verify each.
     for _ in 0..tables.forget(SHARED, SHARED) {
         let server = server_of(tables, number)?;
-        match connection_with(tables, number, server, ends) {
+        let found = name(tables, server, ends)
+            .and_then(|name| connection::find_apart::<F>(tables, &name, tables.now()))
+            .filter(|found| found.word.server() == number);
+        match found {
             Some(found) => return Some((found, server)),
             None => number = server.next,
         }
@@ -161,19 +180,17 @@ pub fn nat_connection<'t, F: Family, T: Tables>(
     None
 }
 
+/// What names the connection between these ends with the server's service; `None`: it is another
+/// server.
 #[inline(always)]
-fn connection_with<'t, F: Family>(
-    tables: &'t impl Tables,
-    number: u32,
+fn name<F: Family>(
+    tables: &impl Tables,
     server: &Server,
     ends: &Ends<F>,
-) -> Option<connection::Found<'t, F::Slot>> {
-    if !index::is_at(server, &ends.endpoint()) {
-        return None;
-    }
-    let name = F::name(tables, ends.client, ends.client_port, server.service, server.virtual_hash);
-    connection::find_apart::<F>(tables, &name, tables.now())
-        .filter(|found| found.word.server() == number)
+) -> Option<Name<<F::Slot as Slot>::Key>> {
+    let (client, port) = (ends.client, ends.client_port);
+    index::is_at(server, &ends.endpoint())
+        .then(|| F::name(tables, client, port, server.service, server.virtual_hash))
 }
 
 /// The record of a server.
