@@ -225,7 +225,7 @@ fn replies() -> impl Iterator<Item = Scenario> {
             Service { method: Nat, protocol, scheduler: Rr, version, servers: 1, state: All };
         FEW.map(|(flows, name)| {
             let name = format!("nat reply {} v{version}, {name}", word(protocol));
-            row(name, version, Traffic::Reply(service, uniform(flows)), None)
+            row(name, version, Traffic::Reply(service, uniform(flows)), Some(Practical(1.5)))
         })
     })
 }

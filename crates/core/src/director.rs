@@ -39,11 +39,12 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
-    /// Where every packet comes in: plain IPv4 of a known connection, or of no service.
+    /// Where every packet comes in: plain IPv4 of a known connection, an answer of a server behind NAT,
+    /// or of no service.
     Entry = 0,
     /// A new connection.
     NewV4 = 1,
-    /// A plain answer of a server behind NAT, to a client of the first service that it serves.
+    /// An answer of a server behind NAT that is not plain, or not of the server's first service.
     ReplyV4 = 2,
     /// An ICMP message.
     RelatedV4 = 3,
@@ -63,15 +64,11 @@ pub enum Stage {
     MovedV4 = 10,
     /// As [`Self::MovedV4`].
     MovedV6 = 11,
-    /// As [`Self::ReplyV4`], with any headers, of any of the services.
-    AnyReplyV4 = 12,
-    /// As [`Self::AnyReplyV4`].
-    AnyReplyV6 = 13,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 12] = [
         Self::Entry,
         Self::NewV4,
         Self::ReplyV4,
@@ -84,8 +81,6 @@ impl Stage {
         Self::AnyV6,
         Self::MovedV4,
         Self::MovedV6,
-        Self::AnyReplyV4,
-        Self::AnyReplyV6,
     ];
 
     /// Name of its kernel program.
@@ -103,8 +98,6 @@ impl Stage {
             Self::AnyV6 => "lvs_any_v6",
             Self::MovedV4 => "lvs_moved_v4",
             Self::MovedV6 => "lvs_moved_v6",
-            Self::AnyReplyV4 => "lvs_any_reply_v4",
-            Self::AnyReplyV6 => "lvs_any_reply_v6",
         }
     }
 }
@@ -239,11 +232,11 @@ pub fn process(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
 pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
     match stage {
         Stage::Entry => match Flow::<V4>::plain(packet) {
-            Some(flow) => known(packet, tables, &flow),
+            Some(flow) => known::<_, true>(packet, tables, &flow),
             None => other(packet),
         },
         Stage::PlainV6 => match Flow::<V6>::plain(packet) {
-            Some(flow) => known(packet, tables, &flow),
+            Some(flow) => known::<_, true>(packet, tables, &flow),
             None => Err(Stage::AnyV6),
         },
         Stage::MovedV4 => moved::<V4>(packet, tables),
@@ -252,10 +245,8 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
         Stage::AnyV6 => any::<V6>(packet, tables),
         Stage::NewV4 => new::<V4>(packet, tables),
         Stage::NewV6 => new::<V6>(packet, tables),
-        Stage::ReplyV4 => reply::<V4>(packet, tables),
-        Stage::ReplyV6 => reply::<V6>(packet, tables),
-        Stage::AnyReplyV4 => Ok(any_reply::<V4>(packet, tables)),
-        Stage::AnyReplyV6 => Ok(any_reply::<V6>(packet, tables)),
+        Stage::ReplyV4 => Ok(reply::<V4>(packet, tables)),
+        Stage::ReplyV6 => Ok(reply::<V6>(packet, tables)),
         Stage::RelatedV4 => Ok(related::process::<V4>(packet, tables)),
         Stage::RelatedV6 => Ok(related::process::<V6>(packet, tables)),
     }
@@ -287,15 +278,15 @@ fn any<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verd
         return Err(F::RELATED);
     }
     match Flow::read(packet, ip) {
-        Ok(flow) => known(packet, tables, &flow),
+        Ok(flow) => known::<_, false>(packet, tables, &flow),
         Err(verdict) => Ok(verdict),
     }
 }
 
 /// A packet of a client whose connection is known and goes on, as nearly all are; also one that
-/// concerns no service.
+/// concerns no service. `PLAIN`: its headers are at constant places.
 #[inline(always)]
-fn known<F: Family>(
+fn known<F: Family, const PLAIN: bool>(
     packet: &mut impl Packet,
     tables: &impl Tables,
     flow: &Flow<F>,
@@ -307,7 +298,7 @@ fn known<F: Family>(
     let to = flow.destination();
     step!(tables, Parse, flow.source_port.into());
     let Some(service) = index::service(tables, &to) else {
-        return foreign(tables, flow);
+        return if PLAIN { plain_foreign(packet, tables, flow) } else { foreign(tables, flow) };
     };
     if service.moved != 0 {
         return Err(F::MOVED);
@@ -401,6 +392,24 @@ fn foreign<F: Family>(tables: &impl Tables, flow: &Flow<F>) -> Result<Verdict, S
     match index::server(tables, &flow.source()) {
         Some(_) => Err(F::REPLY),
         None => Ok(Verdict::pass(Event::NotOurs)),
+    }
+}
+
+/// As [`foreign`], of a plain packet: an answer of the first service that its server serves, as nearly
+/// all answers are, is sent on here.
+#[inline(always)]
+fn plain_foreign<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+) -> Result<Verdict, Stage> {
+    let Some(number) = index::server(tables, &flow.source()) else {
+        return Ok(Verdict::pass(Event::NotOurs));
+    };
+    let now = tables.now();
+    match related::connection_of::<F, _>(tables, number, &ends(flow), now) {
+        Some((found, server)) => Ok(send_back(packet, tables, flow, &found, server, now)),
+        None => Err(F::REPLY),
     }
 }
 
@@ -595,21 +604,9 @@ fn belongs<F: Family>(tables: &impl Tables, flow: &Flow<F>, server: u32) -> Resu
     Ok(stays(flow, handle.admission()))
 }
 
-/// An answer of a server behind NAT as nearly all are: plain, and of the first service that the
-/// server serves, so that no call is needed to find the connection.
+/// An answer of a server behind NAT, whatever headers it has and whichever service it is of.
 #[inline(always)]
-fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
-    let Some(flow) = Flow::<F>::plain(packet) else { return Err(F::ANY_REPLY) };
-    let now = tables.now();
-    match related::first_connection::<F, _>(tables, &ends(&flow), now) {
-        Some((found, server)) => Ok(send_back(packet, tables, &flow, &found, server, now)),
-        None => Err(F::ANY_REPLY),
-    }
-}
-
-/// As [`reply`], whatever headers the packet has and whichever service it is of.
-#[inline(always)]
-fn any_reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
+fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
     let flow = match read::<F>(packet) {
         Ok(flow) => flow,
         Err(verdict) => return verdict,

@@ -89,10 +89,9 @@ pub trait Family: Copy {
     const MOVED: Stage;
     /// The stage of new connections.
     const NEW: Stage;
-    /// The stage of plain answers of servers behind NAT.
+    /// The stage of answers of servers behind NAT that are not plain, or not of a server's first
+    /// service.
     const REPLY: Stage;
-    /// The stage of all other answers.
-    const ANY_REPLY: Stage;
     /// The stage of ICMP.
     const RELATED: Stage;
 
@@ -213,7 +212,6 @@ impl Family for V4 {
     const MOVED: Stage = Stage::MovedV4;
     const NEW: Stage = Stage::NewV4;
     const REPLY: Stage = Stage::ReplyV4;
-    const ANY_REPLY: Stage = Stage::AnyReplyV4;
     const RELATED: Stage = Stage::RelatedV4;
 
     #[inline(always)]
@@ -402,7 +400,6 @@ impl Family for V6 {
     const MOVED: Stage = Stage::MovedV6;
     const NEW: Stage = Stage::NewV6;
     const REPLY: Stage = Stage::ReplyV6;
-    const ANY_REPLY: Stage = Stage::AnyReplyV6;
     const RELATED: Stage = Stage::RelatedV6;
 
     #[inline(always)]

@@ -144,15 +144,14 @@ impl<F: Family> Ends<F> {
     }
 }
 
-/// The connection between these ends with the first of the services that the server behind NAT
-/// serves.
+/// The connection between these ends with the service of the server behind NAT with this number.
 #[inline(always)]
-pub fn first_connection<'t, F: Family, T: Tables>(
+pub fn connection_of<'t, F: Family, T: Tables>(
     tables: &'t T,
+    number: u32,
     ends: &Ends<F>,
     now: Ticks,
 ) -> Option<(connection::Found<'t, F::Slot>, &'t Server)> {
-    let number = index::server(tables, &ends.endpoint())?;
     let server = server_of(tables, number)?;
     let name = name(tables, server, ends)?;
     let found = connection::find::<F>(tables, &name, now)?;

@@ -81,10 +81,6 @@ programs! {
     lvs_moved_v4 = MovedV4;
     /// See [`Stage::MovedV6`].
     lvs_moved_v6 = MovedV6;
-    /// See [`Stage::AnyReplyV4`].
-    lvs_any_reply_v4 = AnyReplyV4;
-    /// See [`Stage::AnyReplyV6`].
-    lvs_any_reply_v6 = AnyReplyV6;
 }
 
 #[cfg(feature = "profile")]
@@ -160,11 +156,6 @@ fn go_on(ctx: &XdpContext, stage: Stage) {
             jump(stage);
             frame::read_zero::<u8>();
             frame::read_zero::<u16>();
-        }
-        Stage::AnyReplyV4 | Stage::AnyReplyV6 => {
-            jump(stage);
-            frame::read_zero::<u8>();
-            frame::read_zero::<u32>();
         }
         Stage::Entry | Stage::NewV4 | Stage::NewV6 => jump(stage),
     }
