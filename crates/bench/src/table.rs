@@ -2,7 +2,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lvs_core::{director::Step, hash::Keys, tables::Event};
+use lvs_core::{
+    director::Step,
+    hash::{self, Keys},
+    tables::Event,
+};
 use lvs_dataplane::{Capacity, Dataplane, Filter};
 use lvs_model::{
     desired::{Entries, Method, OnFailure, SchedulerFlags, ServiceKey, Stray, Timeouts},
@@ -13,16 +17,6 @@ use crate::{
     place::{self, Place},
     scenario::{Service, Traffic},
 };
-
-/// Keys of the profile's hashes: any will do.
-const KEYS: Keys = Keys([
-    0x9e37_79b9_7f4a_7c15,
-    0xbf58_476d_1ce4_e5b9,
-    0x94d0_49bb_1331_11eb,
-    0xd6e8_feb8_6659_fd93,
-    0xa5a3_564e_27f8_8c51,
-    0xc2b2_ae3d_27d4_eb4f,
-]);
 
 /// Flows from which on a scenario has a table of its own.
 const MANY: u64 = 1 << 18;
@@ -156,7 +150,9 @@ impl Table {
 /// The data plane with a program for each step.
 fn profile(capacity: Capacity) -> Result<Dataplane> {
     static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/profile.o"));
-    let mut dataplane = Dataplane::load_object(OBJECT, capacity, KEYS)?;
+    // Any will do that look like chance.
+    let keys = Keys([1, 2, 3, 4, 5, 6].map(hash::second));
+    let mut dataplane = Dataplane::load_object(OBJECT, capacity, keys)?;
     for step in Step::ALL {
         dataplane.load_more(until(step))?;
     }

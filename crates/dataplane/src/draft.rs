@@ -169,7 +169,7 @@ impl Drafter<'_> {
                 Some(places) => places.servers(),
                 None => records::ring(planned.scheduler, &members),
             },
-            is_open: &|server| list.iter().any(|c| c.server == server && c.weight > 0),
+            open: &moved::open(&list),
             until: self.now.after(longest),
         });
         self.ring(&mut value, &places, old.as_ref().zip(old_places))?;

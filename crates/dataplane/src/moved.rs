@@ -5,7 +5,7 @@ use lvs_core::{
     clock::Ticks,
     moved::{Phase, Place},
     scheduler::{self, Client, Scheduler, SchedulerFlags},
-    tables::Service,
+    tables::{Candidate, Service},
 };
 
 use crate::memory::Memory;
@@ -50,6 +50,12 @@ impl Hashing {
     fn place(self, client: &Client) -> u32 {
         scheduler::place(self.scheduler, SchedulerFlags(self.flags), client)
     }
+}
+
+/// The servers of a list that take new connections.
+pub(crate) fn open(list: &[Candidate]) -> HashSet<u32> {
+    let open = list.iter().filter(|candidate| candidate.weight > 0);
+    open.map(|candidate| candidate.server).collect()
 }
 
 /// Words that a service has in the table of rings.
@@ -110,7 +116,8 @@ impl Places {
 
     /// The places after a change.
     pub(crate) fn after(change: Change<'_>) -> Self {
-        let Change { old, hashing, moved, mut servers, is_open, until } = change;
+        let Change { old, hashing, moved, mut servers, open, until } = change;
+        let is_open = |server| open.contains(&server);
         let without = old.and_then(Self::without_entry);
         if moved {
             // Also where there is no server at all: packets look there.
@@ -177,9 +184,11 @@ impl Places {
     }
 
     /// The places once every connection that moved has an entry.
-    fn over(&self, is_open: impl Fn(u32) -> bool) -> Self {
+    fn over(&self, open: &HashSet<u32>) -> Self {
         let over = |place: &Place| match place.phase() {
-            Phase::Moves if is_open(place.server()) => Place::new(place.server(), Phase::Watched),
+            Phase::Moves if open.contains(&place.server()) => {
+                Place::new(place.server(), Phase::Watched)
+            }
             Phase::Moves => Place::new(place.server(), Phase::Remembered),
             Phase::Settled | Phase::Watched | Phase::Remembered => *place,
         };
@@ -210,8 +219,8 @@ pub(crate) struct Change<'a> {
     pub(crate) moved: bool,
     /// Its new ring.
     pub(crate) servers: Vec<u32>,
-    /// Whether a server takes new connections.
-    pub(crate) is_open: &'a dyn Fn(u32) -> bool,
+    /// Servers that take new connections.
+    pub(crate) open: &'a HashSet<u32>,
     /// When every connection of now will have sent a packet.
     pub(crate) until: Ticks,
 }

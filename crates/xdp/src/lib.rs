@@ -47,11 +47,11 @@ pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::ALL.len() as u32, 0);
 
 macro_rules! programs {
-    ($($(#[$doc:meta])* $name:ident = $stage:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $stage:ident $(until $step:ident)?;)*) => {$(
         $(#[$doc])*
         #[xdp]
         pub fn $name(ctx: XdpContext) -> u32 {
-            run(&ctx, Stage::$stage, None)
+            run(&ctx, Stage::$stage, None$(.or(Some(Step::$step)))?)
         }
     )*};
 }
@@ -85,25 +85,15 @@ programs! {
 
 #[cfg(feature = "profile")]
 mod profile {
-    use super::{Stage, XdpContext, run, xdp};
-    use lvs_core::director::Step;
-
-    macro_rules! programs {
-        ($($name:ident = $step:ident;)*) => {$(
-            #[xdp]
-            pub fn $name(ctx: XdpContext) -> u32 {
-                run(&ctx, Stage::Entry, Some(Step::$step))
-            }
-        )*};
-    }
+    use super::{Stage, Step, XdpContext, run, xdp};
 
     programs! {
-        until_parse = Parse;
-        until_service = Service;
-        until_hash = Hash;
-        until_connection = Connection;
-        until_state = State;
-        until_count = Count;
+        until_parse = Entry until Parse;
+        until_service = Entry until Service;
+        until_hash = Entry until Hash;
+        until_connection = Entry until Connection;
+        until_state = Entry until State;
+        until_count = Entry until Count;
     }
 }
 

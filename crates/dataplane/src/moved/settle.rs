@@ -9,7 +9,7 @@ use lvs_core::{
 };
 use lvs_model::desired::ServiceKey;
 
-use super::Places;
+use super::{Places, open};
 use crate::{
     connections::{Filter, end},
     dataplane::Dataplane,
@@ -46,8 +46,7 @@ impl Dataplane {
             let places = Places::read(&self.memory, &service);
             if places.before.as_ref().is_some_and(|before| before.until.since(now) <= 0) {
                 let list = self.memory.candidates_of(&service);
-                let is_open = |server| list.iter().any(|c| c.server == server && c.weight > 0);
-                turned.push((key, places.over(is_open)));
+                turned.push((key, places.over(&open(&list))));
             } else {
                 let unused = places.watched();
                 if !unused.is_empty() {
