@@ -132,18 +132,18 @@ pub trait Tables {
         load::forget_winners(self, server);
     }
     /// See [`wlc::find_in_block`], which this calls, likewise.
-    fn find_in_block(&self, by: u8, block: u32) -> u64
+    fn find_in_block(&self, block: u32) -> u64
     where
         Self: Sized,
     {
-        wlc::find_in_block(self, by, block)
+        wlc::find_in_block(self, block)
     }
     /// See [`wlc::find_in_group`], likewise.
-    fn find_in_group(&self, by: u8, first: u32, group: u32) -> u64
+    fn find_in_group(&self, first: u32, group: u32) -> u64
     where
         Self: Sized,
     {
-        wlc::find_in_group(self, by, first, group)
+        wlc::find_in_group(self, first, group)
     }
 
     /// Sets of narrow slots.
@@ -304,7 +304,7 @@ impl Standing {
 pub struct Candidate {
     /// The server's number.
     pub server: u32,
-    /// Its weight; 0: not available.
+    /// Its weight, as the scheduler counts it; 0: not available.
     pub weight: u32,
 }
 

@@ -153,8 +153,7 @@ impl Drafter<'_> {
             Some(old) => Some(Places::read(self.memory, old)),
             None => self.mirror.gone.contains_key(&key).then(|| Places::of_removed(hashing)),
         };
-        // Winners in the list are those of its scheduler.
-        let kept = old.as_ref().filter(|_| same_scheduler && old_list == list);
+        let kept = old.as_ref().filter(|_| old_list == list);
         self.list(&mut value, kept, &list, old.as_ref())?;
         let members = self.ring_of(planned.scheduler, &list);
         // Connections of now may last as long as they might before the change.
@@ -516,11 +515,13 @@ impl Drafter<'_> {
     }
 }
 
-/// Servers of the plan that take new connections, in the scheduler's order.
+/// Servers of the plan that take new connections, in the scheduler's order and with the weights that
+/// count there.
 fn candidates(planned: &PlannedService, held: &HeldService) -> Vec<Candidate> {
+    let most = if planned.scheduler == Scheduler::Lc { 1 } else { u32::MAX };
     let open = |s: &&plan::PlannedServer| s.admission == plan::Admission::Open;
     (planned.servers.iter().rev().filter(open))
-        .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight)))
+        .filter_map(|s| Some((held.servers.get(&s.address)?, s.weight.min(most))))
         .map(|(&server, weight)| Candidate { server, weight })
         .collect()
 }

@@ -274,13 +274,13 @@ impl Tables for Kernel {
     }
 
     #[inline(always)]
-    fn find_in_block(&self, by: u8, block: u32) -> u64 {
-        lvs_find_in_block(by, block)
+    fn find_in_block(&self, block: u32) -> u64 {
+        lvs_find_in_block(block)
     }
 
     #[inline(always)]
-    fn find_in_group(&self, by: u8, first: u32, group: u32) -> u64 {
-        lvs_find_in_group(by, first, group)
+    fn find_in_group(&self, first: u32, group: u32) -> u64 {
+        lvs_find_in_group(first, group)
     }
 
     #[inline(always)]
@@ -407,15 +407,15 @@ pub extern "C" fn lvs_forget_winners(server: u32) -> u32 {
 /// [`Tables::find_in_block`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn lvs_find_in_block(by: u8, block: u32) -> u64 {
-    wlc::find_in_block(&Kernel::global(), by, block)
+pub extern "C" fn lvs_find_in_block(block: u32) -> u64 {
+    wlc::find_in_block(&Kernel::global(), block)
 }
 
 /// [`Tables::find_in_group`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn lvs_find_in_group(by: u8, first: u32, group: u32) -> u64 {
-    wlc::find_in_group(&Kernel::global(), by, first, group)
+pub extern "C" fn lvs_find_in_group(first: u32, group: u32) -> u64 {
+    wlc::find_in_group(&Kernel::global(), first, group)
 }
 
 /// [`Tables::unknown`], whose arguments are as those of [`lvs_pick`].

@@ -7,7 +7,7 @@
 use core::ops::ControlFlow;
 
 use super::{
-    Client, Scheduler,
+    Client,
     walk::{self, GROUP, SHORT},
 };
 use crate::{
@@ -15,17 +15,11 @@ use crate::{
     tables::{Service, Tables},
 };
 
-/// Picks.
-#[inline(always)]
-pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
-    least(tables, service, Scheduler::Wlc as u8)
-}
-
 /// Groups that are looked at without [`Tables::each`], of which each round is a call.
 const FIRST: u32 = 4;
 
 /// Who won in a part of a list, in one word: the server (bits 23 to 0; 0: nobody there takes
-/// connections), its weight as counted (54 to 24), and whether that is so (63); otherwise any number.
+/// connections), its weight (54 to 24), and whether that is so (63); otherwise any number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Winner(pub u64);
 
@@ -49,25 +43,26 @@ impl Winner {
     }
 }
 
-/// The server with the smallest cost for its weight, as scheduler `by` counts weights.
+/// Picks.
 #[inline(always)]
-pub(super) fn least(tables: &impl Tables, service: &Service, by: u8) -> Option<u32> {
+pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> {
     let (first, blocks) = (service.candidates, walk::blocks(service.len));
     let mut best = Best::NOBODY;
     if blocks <= SHORT {
         for block in 0..blocks.min(SHORT) {
-            best = best.or_of(tables, first + block, by);
+            best = best.or_of(tables, first + block);
         }
         return best.server();
     }
     let groups = blocks / GROUP;
-    for group in 0..groups.min(FIRST) {
-        best = best.or_of_group(tables, by, first, group);
+    // The bound, so that the kernel's verifier sees it wherever the compiler keeps it.
+    for group in 0..tables.forget(groups.min(FIRST) as usize, FIRST as usize) as u32 {
+        best = best.or_of_group(tables, first, group);
     }
     if groups > FIRST {
         let found = &mut best;
         tables.each(groups - FIRST, move |group| {
-            *found = found.or_of_group(tables, by, first, FIRST + group);
+            *found = found.or_of_group(tables, first, FIRST + group);
             ControlFlow::Continue(())
         });
     }
@@ -76,17 +71,17 @@ pub(super) fn least(tables: &impl Tables, service: &Service, by: u8) -> Option<u
 
 /// Finds the [`Winner`] of a block, as a word, and remembers it unless a load changes meanwhile.
 #[inline(always)]
-pub fn find_in_block(tables: &impl Tables, by: u8, block: u32) -> u64 {
+pub fn find_in_block(tables: &impl Tables, block: u32) -> u64 {
     let Some(winner) = tables.block_winner(block) else { return 0 };
     let before = winner.get();
-    let found = Best::NOBODY.or_of(tables, block, by).winner();
+    let found = Best::NOBODY.or_of(tables, block).winner();
     winner.exchange(before, found.0).unwrap_or_default();
     found.0
 }
 
 /// As [`find_in_block`], of the group with this number of the list that starts at block `first`.
 #[inline(always)]
-pub fn find_in_group(tables: &impl Tables, by: u8, first: u32, group: u32) -> u64 {
+pub fn find_in_group(tables: &impl Tables, first: u32, group: u32) -> u64 {
     let Some(winner) = tables.group_winner(first + group) else { return 0 };
     let before = winner.get();
     let mut best = Best::NOBODY;
@@ -95,8 +90,7 @@ pub fn find_in_group(tables: &impl Tables, by: u8, first: u32, group: u32) -> u6
         let block = first + group * GROUP + at;
         let Some(known) = tables.block_winner(block) else { continue };
         let known = Winner(known.get());
-        let of_block =
-            if known.is_found() { known } else { Winner(tables.find_in_block(by, block)) };
+        let of_block = if known.is_found() { known } else { Winner(tables.find_in_block(block)) };
         best = best.or(tables, of_block);
     }
     winner.exchange(before, best.winner().0).unwrap_or_default();
@@ -147,26 +141,24 @@ impl Best {
 
     /// The best of this one and a group of blocks.
     #[inline(always)]
-    fn or_of_group(self, tables: &impl Tables, by: u8, first: u32, group: u32) -> Self {
+    fn or_of_group(self, tables: &impl Tables, first: u32, group: u32) -> Self {
         let Some(known) = tables.group_winner(first + group) else { return self };
         let known = Winner(known.get());
         if known.is_found() {
             return self.or(tables, known);
         }
-        self.or(tables, Winner(tables.find_in_group(by, first, group)))
+        self.or(tables, Winner(tables.find_in_group(first, group)))
     }
 
     /// The best of this one and a block of candidates.
     #[inline(always)]
-    fn or_of(self, tables: &impl Tables, block: u32, by: u8) -> Self {
+    fn or_of(self, tables: &impl Tables, block: u32) -> Self {
         let Some(candidates) = tables.candidates(block) else { return self };
         let (mut best, load_of) = (self, tables.loads());
-        // lc counts each weight but 0 as 1.
-        let most = if by == Scheduler::Lc as u8 { 1 } else { u32::MAX };
         for candidate in candidates {
             let Some(load) = load_of(candidate.server) else { continue };
-            let (cost, weight) = (load::cost(load.word.get()), candidate.weight.min(most));
-            best = best.or_with(candidate.server, cost, weight.into());
+            let cost = load::cost(load.word.get());
+            best = best.or_with(candidate.server, cost, candidate.weight.into());
         }
         best
     }

@@ -125,7 +125,10 @@ fn check_service(dataplane: &Dataplane, planned: &PlannedService) {
     assert_eq!(found.flags, planned.scheduler_flags);
     let list = dataplane.memory.candidates_of(&found);
     let open = planned.servers.iter().rev().filter(|s| s.admission == Admission::Open);
-    let expected: Vec<_> = open.map(|s| (held.servers[&s.address], s.weight)).collect();
+    // lc counts all weights but 0 alike.
+    let most = if planned.scheduler == Scheduler::Lc { 1 } else { u32::MAX };
+    let counted = |s: &PlannedServer| (held.servers[&s.address], s.weight.min(most));
+    let expected: Vec<_> = open.map(counted).collect();
     assert_eq!(list.iter().map(|c| (c.server, c.weight)).collect::<Vec<_>>(), expected);
     let ring: Vec<_> =
         (found.ring..found.ring + found.ring_len).map(|place| host.ring(place).unwrap()).collect();

@@ -124,6 +124,12 @@ fn only_moved_connections_have_entries_and_only_while_they_last() {
         }
         assert!(bench.entries() <= moved);
     }
+    // Those that moved are still there; who comes now needs no entry.
+    let before = bench.entries();
+    for number in 2000..3000 {
+        bench.send(Protocol::Tcp, client(number), SYN);
+    }
+    assert_eq!(bench.entries(), before, "new ones go where the ring says");
     bench.pass(1000);
     assert_eq!(bench.entries(), 0, "all have ended");
     bench.pass(20);

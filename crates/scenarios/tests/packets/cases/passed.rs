@@ -1,11 +1,13 @@
 //! What is not the director's business, or not well formed, goes up the stack as it is.
-use lvs_core::{forward::Method, tables::Event};
+use lvs_core::{forward::Method, tables::Event, wire::Protocol};
 use lvs_model::plan::{Plan, PlannedService};
 
 use crate::{
     frame::{ACK, Body, Frame, MF, SYN, frame, icmp, tcp, udp},
     scenario::{Check, Scenario},
-    world::{CLIENTS, PROTOCOLS, VERSIONS, at, client, forwarded, real, server, service, vip},
+    world::{
+        CLIENTS, PROTOCOLS, VERSIONS, at, client, forwarded, real, server, service, single, vip,
+    },
 };
 
 fn plan() -> Plan {
@@ -45,6 +47,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         all.extend([foreign(version), cut(version), transport(version)]);
     }
     all.push(v4_fragments());
+    all.push(v4_fragments_of_a_known_connection());
     all.push(v6_fragments());
     all.push(extensions());
     all
@@ -181,6 +184,22 @@ fn v4_fragments() -> Scenario {
     }
     // The reserved bit means nothing.
     scenario.passes(&tcp(client(4, 1), vip(4), ACK).fragment(0x8000), Event::NoConnection)
+}
+
+/// They have no ports to be known by but the first.
+fn v4_fragments_of_a_known_connection() -> Scenario {
+    let (from, to, at) = (client(4, 40000), vip(4), real(4, 11, 80));
+    let [syn, ack] = [SYN, ACK].map(|flags| tcp(from, to, flags));
+    let plan = single(Protocol::Tcp, to, server(at, Method::Direct));
+    [MF, 1, MF | 0xb9]
+        .into_iter()
+        .fold(
+            Scenario::new("IPv4 fragments of a known connection", plan)
+                .goes(&syn, Event::New, &forwarded(&syn, at, Method::Direct))
+                .goes(&ack, Event::Known, &forwarded(&ack, at, Method::Direct)),
+            |scenario, fragment| scenario.passes(&ack.clone().fragment(fragment), Event::Fragment),
+        )
+        .check(Check::Slots(1))
 }
 
 fn v6_fragments() -> Scenario {
