@@ -262,6 +262,8 @@ pub struct Found<'t, S> {
     slot: &'t S,
     /// Its state when it was found.
     pub word: Word,
+    /// When that was.
+    now: Ticks,
 }
 
 impl<S> Clone for Found<'_, S> {
@@ -280,10 +282,10 @@ type KeyOf<F> = <<F as Family>::Slot as Slot>::Key;
 pub fn find<'t, F: Family>(
     tables: &'t impl Tables,
     name: &Name<KeyOf<F>>,
-    now: Ticks,
 ) -> Option<Found<'t, F::Slot>> {
     let [first, second] = choices::<F>(tables, name.hash);
     let set = F::set(tables, first.set)?;
+    let now = tables.now();
     if let Some(found) = find_in(tables, set, first.place, &name.key, now) {
         return Some(found);
     }
@@ -299,21 +301,19 @@ pub fn find<'t, F: Family>(
 pub fn find_apart<'t, F: Family>(
     tables: &'t impl Tables,
     name: &Name<KeyOf<F>>,
-    now: Ticks,
 ) -> Option<Found<'t, F::Slot>> {
     let mut word = Word(0);
-    let slot = find_slot::<F, _>(tables, name, now, &mut word)?;
-    Some(Found { slot, word })
+    let slot = find_slot::<F, _>(tables, name, &mut word)?;
+    Some(Found { slot, word, now: tables.now() })
 }
 
 #[inline(never)]
 fn find_slot<'t, F: Family, T: Tables>(
     tables: &'t T,
     name: &Name<KeyOf<F>>,
-    now: Ticks,
     word: &mut Word,
 ) -> Option<&'t F::Slot> {
-    let found = find::<F>(tables, name, now)?;
+    let found = find::<F>(tables, name)?;
     *word = found.word;
     Some(found.slot)
 }
@@ -344,7 +344,7 @@ fn find_at<'t, S: Slot>(
     let word = Word(slot.word().get());
     // The key is read after the word: then the word is this connection's, or else a later update of
     // it through `Found` fails.
-    (slot.holds(key) && word.is_live(now)).then_some(Found { slot, word })
+    (slot.holds(key) && word.is_live(now)).then_some(Found { slot, word, now })
 }
 
 /// How many ticks after its timeout a connection may end that stays in its state.
@@ -358,10 +358,10 @@ impl<S: Slot> Found<'_, S> {
     /// state, it gets one part in 64 more, so that most packets only read the table. Does nothing
     /// when another CPU was first with the same connection's packet: its note is as good.
     #[inline(always)]
-    pub fn note(&self, tables: &impl Tables, state: State, now: Ticks, timeout: u32) {
+    pub fn note(&self, tables: &impl Tables, state: State, timeout: u32) {
         let goes_on = state == self.word.state();
         let late = if goes_on { lateness(timeout) } else { 0 };
-        let expires = now.after(timeout + late);
+        let expires = self.now.after(timeout + late);
         let later = expires.since(self.word.expires());
         if goes_on && (0..=late as i32).contains(&later) {
             return;

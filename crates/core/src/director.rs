@@ -1,7 +1,6 @@
 //! The packet's whole way, top to bottom.
 use crate::{
     answer,
-    clock::Ticks,
     connection::{self, Found, Insertion, Name, Slot, Word},
     family::{Family, V4, V6},
     flow::Flow,
@@ -12,7 +11,7 @@ use crate::{
     scheduler::{self, Client},
     shared::Shared64,
     state::{Direction, State},
-    tables::{Admission, Counters, Event, Handle, Server, Service, Tables},
+    tables::{Admission, Counters, Event, Handle, IndexKind, Server, Service, Tables},
     wire::{
         Protocol,
         ethernet::{self, ethertype},
@@ -297,7 +296,8 @@ fn known<F: Family, const PLAIN: bool>(
     }
     let to = flow.destination();
     step!(tables, Parse, flow.source_port.into());
-    let Some(service) = index::service(tables, &to) else {
+    let tag = to.tag_in(tables, IndexKind::Service);
+    let Some(service) = index::service_tagged(tables, &to, tag) else {
         return if PLAIN { plain_foreign(packet, tables, flow) } else { foreign(tables, flow) };
     };
     if service.moved != 0 {
@@ -305,15 +305,14 @@ fn known<F: Family, const PLAIN: bool>(
     }
     step!(tables, Service, service.number.into());
     // Not the service's own, for which the search for the connection would wait.
-    let virtual_hash = to.virtual_hash_in(tables);
+    let virtual_hash = index::virtual_hash(tag);
     let name = F::name(tables, flow.ip.source, flow.source_port, service.number, virtual_hash);
     step!(tables, Hash, name.hash);
-    let now = tables.now();
-    let Some(found) = connection::find::<F>(tables, &name, now) else {
+    let Some(found) = connection::find::<F>(tables, &name) else {
         return Err(F::NEW);
     };
     step!(tables, Connection, found.word.0);
-    let fate = go_on(tables, flow, service, &found, now);
+    let fate = go_on(tables, flow, service, &found);
     finish(packet, tables, flow, found.word.server(), fate)
 }
 
@@ -333,9 +332,8 @@ fn moved<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Ve
     } else {
         let (number, virtual_hash) = (service.number, service.virtual_hash);
         let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
-        let now = tables.now();
-        match connection::find::<F>(tables, &name, now) {
-            Some(found) => (found.word.server(), go_on(tables, &flow, service, &found, now)),
+        match connection::find::<F>(tables, &name) {
+            Some(found) => (found.word.server(), go_on(tables, &flow, service, &found)),
             None if place.phase() == Phase::Watched => {
                 (place.server(), stay(tables, place.server()))
             }
@@ -406,9 +404,8 @@ fn plain_foreign<F: Family>(
     let Some(number) = index::server(tables, &flow.source()) else {
         return Ok(Verdict::pass(Event::NotOurs));
     };
-    let now = tables.now();
-    match related::connection_of::<F, _>(tables, number, &ends(flow), now) {
-        Some((found, server)) => Ok(send_back(packet, tables, flow, &found, server, now)),
+    match related::connection_of::<F, _>(tables, number, &ends(flow)) {
+        Some((found, server)) => Ok(send_back(packet, tables, flow, &found, server)),
         None => Err(F::REPLY),
     }
 }
@@ -433,7 +430,6 @@ fn go_on<'t, F: Family>(
     flow: &Flow<F>,
     service: &Service,
     found: &Found<'_, F::Slot>,
-    now: Ticks,
 ) -> Fate<'t> {
     let Some(handle) = tables.handle(found.word.server()) else { return Fate::IsLost };
     let handle = Handle(handle.get());
@@ -445,7 +441,7 @@ fn go_on<'t, F: Family>(
         return if answered { Fate::IsReset } else { Fate::StartsAnew };
     }
     let Some(server) = tables.server(handle.record()) else { return Fate::IsLost };
-    note(tables, flow, service, direction(server), found, now);
+    note(tables, flow, service, direction(server), found);
     Fate::Continues(server)
 }
 
@@ -487,14 +483,13 @@ fn new<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verd
     };
     let (number, virtual_hash) = (service.number, service.virtual_hash);
     let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
-    let now = tables.now();
-    let known = if flow.opens() { connection::find::<F>(tables, &name, now) } else { None };
-    let fate = known.map(|found| (found, go_on(tables, &flow, service, &found, now)));
+    let known = if flow.opens() { connection::find::<F>(tables, &name) } else { None };
+    let fate = known.map(|found| (found, go_on(tables, &flow, service, &found)));
     let (number, server, connections, event) = if let Some((found, Fate::Continues(server))) = fate
     {
         (found.word.server(), server, 0, Event::Known)
     } else {
-        match begin(tables, &flow, service, &name, now) {
+        match begin(tables, &flow, service, &name) {
             Ok(begun) => begun,
             Err(Instead::Is(verdict)) => return Ok(verdict),
             Err(Instead::Refused) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
@@ -535,8 +530,8 @@ fn begin<'t, F: Family>(
     flow: &Flow<F>,
     service: &Service,
     name: &Name<<F::Slot as Slot>::Key>,
-    now: Ticks,
 ) -> Result<(u32, &'t Server, u64, Event), Instead> {
+    let now = tables.now();
     let inconsistent = || Instead::Is(Verdict::drop(Event::Inconsistent));
     let standing = tables.standing(service.number.into()).ok_or_else(inconsistent)?;
     let client = client(flow);
@@ -612,7 +607,7 @@ fn reply<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Verdict {
         Err(verdict) => return verdict,
     };
     match related::nat_connection::<F, _>(tables, &ends(&flow)) {
-        Some((found, server)) => send_back(packet, tables, &flow, &found, server, tables.now()),
+        Some((found, server)) => send_back(packet, tables, &flow, &found, server),
         None => Verdict::pass(Event::NotOurs),
     }
 }
@@ -637,13 +632,12 @@ fn send_back<F: Family>(
     flow: &Flow<F>,
     found: &Found<'_, F::Slot>,
     server: &Server,
-    now: Ticks,
 ) -> Verdict {
     let record = tables.standing(server.service.into()).map_or(0, |standing| standing.record.get());
     let Some(service) = tables.service(record as u32) else {
         return Verdict::drop(Event::Inconsistent);
     };
-    note(tables, flow, service, Direction::Server, found, now);
+    note(tables, flow, service, Direction::Server, found);
     tables.count(found.word.server(), |counters| {
         counters.packets_out += 1;
         counters.bytes_out += u64::from(flow.ip.len);
@@ -659,10 +653,9 @@ fn note<F: Family>(
     service: &Service,
     direction: Direction,
     found: &Found<'_, F::Slot>,
-    now: Ticks,
 ) {
     let state = found.word.state().next(flow.protocol, flow.flags, direction);
-    found.note(tables, state, now, timeout(service, state));
+    found.note(tables, state, timeout(service, state));
 }
 
 #[inline(always)]

@@ -2,7 +2,7 @@
 use crate::{
     director::Verdict,
     family::{Family, Ip},
-    index::Endpoint,
+    index::{Endpoint, Transport},
     packet::Packet,
     tables::Event,
     wire::{
@@ -88,9 +88,7 @@ impl<F: Family> Flow<F> {
     fn endpoint(&self, address: F::Address, port: u16) -> Endpoint {
         Endpoint {
             address: F::words(address),
-            port,
-            protocol: self.ip.protocol,
-            version: F::VERSION,
+            transport: Transport::new(port, self.ip.protocol, F::VERSION),
         }
     }
 }

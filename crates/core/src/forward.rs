@@ -200,27 +200,28 @@ pub(crate) fn prepend(
     macs: Macs,
     ethertype: u16,
 ) -> Result<(), Truncated> {
-    if l3 != LEN {
-        return prepend_tagged(packet, l3, by, macs, ethertype);
-    }
-    prepend_plain(packet, by, macs, ethertype)
+    packet.grow_front(by as i32)?;
+    link(packet, l3, by, macs, ethertype)
 }
 
-/// As [`prepend`], without tags.
+/// Writes the link header of a packet whose front was moved outwards by `by` bytes: see [`prepend`].
 #[inline(always)]
-fn prepend_plain(
+fn link(
     packet: &mut impl Packet,
+    l3: usize,
     by: usize,
     macs: Macs,
     ethertype: u16,
 ) -> Result<(), Truncated> {
-    packet.grow_front(by as i32)?;
+    if l3 != LEN {
+        return link_tagged(packet, l3, by, macs, ethertype);
+    }
     write_macs(packet, macs)?;
     packet.put(LEN - 2, Be16::new(ethertype))
 }
 
 #[inline(always)]
-fn prepend_tagged(
+fn link_tagged(
     packet: &mut impl Packet,
     l3: usize,
     by: usize,
@@ -232,10 +233,10 @@ fn prepend_tagged(
     // The ethertypes of the tags move with their contents.
     for (number, tag) in tags.iter_mut().enumerate() {
         if l3 > LEN + number * TAG {
-            *tag = *packet.view(LEN - 2 + number * TAG)?;
+            *tag = *packet.view(by + LEN - 2 + number * TAG)?;
         }
     }
-    prepend_plain(packet, by, macs, ethertype)?;
+    write_macs(packet, macs)?;
     for (number, tag) in tags.into_iter().enumerate() {
         if l3 > LEN + number * TAG {
             packet.put(LEN - 2 + number * TAG, tag)?;

@@ -10,56 +10,77 @@ use crate::{
 pub struct Endpoint {
     /// Address.
     pub address: [u32; 4],
+    /// All else.
+    pub transport: Transport,
+}
+
+/// What an endpoint is beside its address, in one word, to be compared at once: port (bits 31 to 16),
+/// IP protocol number (15 to 8), IP version (7 to 4). The hashes have the [`IndexKind`] in the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Transport(u32);
+
+impl Transport {
+    /// Joins a port as it stands in packets, a protocol's number and 4 or 6.
+    #[inline(always)]
+    pub const fn new(port: u16, protocol: u8, version: u8) -> Self {
+        Self((port as u32) << 16 | (protocol as u32) << 8 | (version as u32) << 4)
+    }
+
     /// Port, as it stands in packets.
-    pub port: u16,
+    #[inline(always)]
+    pub const fn port(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
     /// IP protocol number.
-    pub protocol: u8,
+    #[inline(always)]
+    pub const fn protocol(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
     /// 4 or 6.
-    pub version: u8,
+    #[inline(always)]
+    pub const fn version(self) -> u8 {
+        self.0 as u8 >> 4
+    }
 }
 
 impl Endpoint {
     /// Keyed hash, never 0.
     #[inline(always)]
     pub fn tag(&self, keys: Keys, kind: IndexKind) -> u64 {
-        let hash = match self.version {
-            4 => keys.pair(self.first_word(), self.rest(kind)),
-            _ => keys.five(self.address, self.rest(kind)),
+        let rest = self.transport.0 | kind as u32;
+        let hash = match self.transport.version() {
+            4 => keys.pair(self.first_word(), rest),
+            _ => keys.five(self.address, rest),
         };
         hash | 1
+    }
+
+    /// As [`Self::tag`], with the keys of `tables`.
+    #[inline(always)]
+    pub fn tag_in(&self, tables: &impl Tables, kind: IndexKind) -> u64 {
+        match self.transport.version() {
+            4 => {
+                let rest = self.transport.0 | kind as u32;
+                Keys::pair_with(tables.pair_keys(), self.first_word(), rest) | 1
+            }
+            _ => self.tag(tables.keys(), kind),
+        }
     }
 
     /// What the hash of a connection with the service here has of it. For one service it is constant,
     /// so the connections' hash stays strongly universal ([`Keys`]); it goes through
     /// [`hash::second`] since both parts take the same keys.
     pub fn virtual_hash(&self, keys: Keys) -> u64 {
-        hash::second(self.tag(keys, IndexKind::Service))
-    }
-
-    /// As [`Self::virtual_hash`], with the keys of `tables`.
-    #[inline(always)]
-    pub fn virtual_hash_in(&self, tables: &impl Tables) -> u64 {
-        hash::second(self.tag_in(tables, IndexKind::Service))
-    }
-
-    /// As [`Self::tag`], with the keys of `tables`.
-    #[inline(always)]
-    fn tag_in(&self, tables: &impl Tables, kind: IndexKind) -> u64 {
-        match self.version {
-            4 => Keys::pair_with(tables.pair_keys(), self.first_word(), self.rest(kind)) | 1,
-            _ => self.tag(tables.keys(), kind),
-        }
+        virtual_hash(self.tag(keys, IndexKind::Service))
     }
 
     #[inline(always)]
     fn first_word(&self) -> u32 {
         let [first, ..] = self.address;
         first
-    }
-
-    #[inline(always)]
-    fn rest(&self, kind: IndexKind) -> u32 {
-        u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(kind as u8)
     }
 
     /// The two lines in which the entry with this tag may be.
@@ -69,16 +90,23 @@ impl Endpoint {
     }
 }
 
+/// [`Endpoint::virtual_hash`] of the endpoint whose tag as a service this is.
+#[inline(always)]
+pub fn virtual_hash(tag: u64) -> u64 {
+    hash::second(tag)
+}
+
 /// The service that clients reach at `at`.
 #[inline(always)]
 pub fn service<'t>(tables: &'t impl Tables, at: &Endpoint) -> Option<&'t Service> {
-    let record = find(tables, at.tag_in(tables, IndexKind::Service))?;
-    let service = tables.service(record as u32)?;
-    let same = (service.port == at.port)
-        & (service.protocol == at.protocol)
-        & (service.version == at.version)
-        & same(service.address, at.address);
-    same.then_some(service)
+    service_tagged(tables, at, at.tag_in(tables, IndexKind::Service))
+}
+
+/// As [`service`], for who needs the tag of `at` too.
+#[inline(always)]
+pub fn service_tagged<'t>(tables: &'t impl Tables, at: &Endpoint, tag: u64) -> Option<&'t Service> {
+    let service = tables.service(find(tables, tag)? as u32)?;
+    is_same(at, service.address, service.transport).then_some(service)
 }
 
 /// The number of the first server that listens at `at` and answers through NAT.
@@ -90,10 +118,7 @@ pub fn server(tables: &impl Tables, at: &Endpoint) -> Option<u32> {
 /// Whether `server` listens at `at`.
 #[inline(always)]
 pub fn is_at(server: &Server, at: &Endpoint) -> bool {
-    (server.port == at.port)
-        & (server.protocol == at.protocol)
-        & (server.version == at.version)
-        & same(server.address, at.address)
+    is_same(at, server.address, server.transport)
 }
 
 /// What stands in a line's last entry after its removal, so that the line still counts as having
@@ -118,9 +143,14 @@ fn find_in(line: &IndexLine, tag: u64) -> Option<u64> {
     line.entries.iter().find(|entry| entry.tag.get() == tag).map(|entry| entry.value.get())
 }
 
-/// Whether two addresses are the same, word by word: the compiler's own comparison of arrays takes
-/// 128 bits at a time, which BPF has not.
+/// Whether `at` is this. Word by word: the compiler's own comparison of arrays takes 128 bits at a
+/// time, which BPF has not.
 #[inline(always)]
-fn same([a, b, c, d]: [u32; 4], [e, f, g, h]: [u32; 4]) -> bool {
-    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+fn is_same(at: &Endpoint, [a, b, c, d]: [u32; 4], transport: Transport) -> bool {
+    let [e, f, g, h] = at.address;
+    let rest = match at.transport.version() {
+        4 => 0,
+        _ => (b ^ f) | (c ^ g) | (d ^ h),
+    };
+    (transport == at.transport) & (a ^ e | rest == 0)
 }

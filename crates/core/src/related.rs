@@ -3,12 +3,11 @@
 //! An error embeds the start of the packet that caused it, at least 8 bytes after its IP header, so
 //! the ports are there and nothing else need be.
 use crate::{
-    clock::Ticks,
     connection::{self, Name, Slot},
     director::Verdict,
     family::{Family, Ip},
     forward::{self, Method},
-    index::{self, Endpoint},
+    index::{self, Endpoint, Transport},
     moved,
     packet::{Packet, Truncated},
     scheduler::Client,
@@ -41,9 +40,7 @@ impl<F: Family> Embedded<F> {
     fn endpoint(&self, address: F::Address, port: u16) -> Endpoint {
         Endpoint {
             address: F::words(address),
-            port,
-            protocol: self.ip.protocol,
-            version: F::VERSION,
+            transport: Transport::new(port, self.ip.protocol, F::VERSION),
         }
     }
 }
@@ -86,7 +83,7 @@ fn about_answer<'t, F: Family>(
     let service = index::service(tables, &at)?;
     let (client, port) = (embedded.ip.destination, embedded.destination_port);
     let name = F::name(tables, client, port, service.number, service.virtual_hash);
-    let found = connection::find_apart::<F>(tables, &name, tables.now());
+    let found = connection::find_apart::<F>(tables, &name);
     let number = found.map_or_else(
         || {
             let client = Client { address: F::words(client), port };
@@ -137,9 +134,7 @@ impl<F: Family> Ends<F> {
     fn endpoint(&self) -> Endpoint {
         Endpoint {
             address: F::words(self.server),
-            port: self.server_port,
-            protocol: self.protocol,
-            version: F::VERSION,
+            transport: Transport::new(self.server_port, self.protocol, F::VERSION),
         }
     }
 }
@@ -150,11 +145,10 @@ pub fn connection_of<'t, F: Family, T: Tables>(
     tables: &'t T,
     number: u32,
     ends: &Ends<F>,
-    now: Ticks,
 ) -> Option<(connection::Found<'t, F::Slot>, &'t Server)> {
     let server = server_of(tables, number)?;
     let name = name(tables, server, ends)?;
-    let found = connection::find::<F>(tables, &name, now)?;
+    let found = connection::find::<F>(tables, &name)?;
     (found.word.server() == number).then_some((found, server))
 }
 
@@ -169,7 +163,7 @@ pub fn nat_connection<'t, F: Family, T: Tables>(
     for _ in 0..tables.forget(SHARED, SHARED) {
         let server = server_of(tables, number)?;
         let found = name(tables, server, ends)
-            .and_then(|name| connection::find_apart::<F>(tables, &name, tables.now()))
+            .and_then(|name| connection::find_apart::<F>(tables, &name))
             .filter(|found| found.word.server() == number);
         match found {
             Some(found) => return Some((found, server)),
@@ -222,7 +216,14 @@ fn translate_to_server<F: Family>(
     embedded: &Embedded<F>,
     server: &Server,
 ) -> Result<(), Truncated> {
-    translate(packet, ip, false, embedded, true, (F::address(server.address), server.port))
+    translate(
+        packet,
+        ip,
+        false,
+        embedded,
+        true,
+        (F::address(server.address), server.transport.port()),
+    )
 }
 
 #[inline(never)]

@@ -11,6 +11,7 @@ use crate::{
     director::{Step, Verdict},
     family::{V4, V6},
     hash::Keys,
+    index::Transport,
     journal::Record,
     load::{self, Load},
     moved,
@@ -19,6 +20,9 @@ use crate::{
     state::State,
     wire::ethernet::Macs,
 };
+
+/// Bytes of a table for which the kernel's verifier follows an address (`BPF_MAX_VAR_OFF`).
+pub const FOLLOWED: u32 = 512 << 20;
 
 /// Reaches the tables: BPF maps in the kernel, plain memory on the host.
 pub trait Tables {
@@ -227,12 +231,8 @@ pub enum IndexKind {
 pub struct Service {
     /// Virtual address.
     pub address: [u32; 4],
-    /// Virtual port, as it stands in packets.
-    pub port: u16,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// 4 or 6.
-    pub version: u8,
+    /// Virtual port, IP protocol, IP version.
+    pub transport: Transport,
     /// The service's number: part of its connections' keys.
     pub number: u16,
     /// Number of the [`crate::scheduler::Scheduler`].
@@ -362,22 +362,20 @@ pub struct Server {
     pub interface: u32,
     /// Address.
     pub address: [u32; 4],
-    /// Port, as it stands in packets.
-    pub port: u16,
+    /// Port, IP protocol of its service, version of its address.
+    pub transport: Transport,
     /// Largest IP packet, before it is encapsulated, that fits the way.
     pub mtu: u16,
     /// Number of the [`crate::forward::Method`].
     pub method: u8,
-    /// 4 or 6.
-    pub version: u8,
-    /// IP protocol number of its service.
-    pub protocol: u8,
     /// Unused.
     pub spare: u8,
     /// Weight, for the hash schedulers; 0: not available.
     pub weight: u32,
     /// The sum over the words of the outer header that never change.
-    pub outer_sum: u32,
+    pub outer_sum: u16,
+    /// Unused.
+    pub spare5: u16,
     /// The next server with the same address, port and protocol, of another service; 0: none.
     pub next: u32,
     /// Number of its service.

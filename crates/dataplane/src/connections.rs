@@ -21,7 +21,7 @@ use crate::{
     dataplane::{Dataplane, Shared},
     entries::{Entries, Entry, Key, taken},
     host::{Host, now, span, until},
-    index::socket,
+    index::{socket, socket_of},
     memory::Memory,
 };
 
@@ -95,7 +95,7 @@ impl Entry {
         Some(Connection {
             service: service_of(server, client)?,
             client,
-            server: socket(server.version, server.address, server.port),
+            server: socket_of(server.address, server.transport),
             method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
             state,
             expires: until(now, self.word.expires())
@@ -108,7 +108,7 @@ impl Entry {
 fn service_of(server: &Server, client: SocketAddr) -> Option<ServiceKey> {
     let version = if client.is_ipv4() { 4 } else { 6 };
     let address = socket(version, server.virtual_address, server.virtual_port);
-    Some(ServiceKey { protocol: Protocol::from_number(server.protocol)?, address })
+    Some(ServiceKey { protocol: Protocol::from_number(server.transport.protocol())?, address })
 }
 
 /// Frees a slot, unless a packet was first.

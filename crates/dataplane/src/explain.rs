@@ -22,7 +22,7 @@ use lvs_core::{
 };
 use lvs_model::desired::{Scheduler, ServiceKey};
 
-use crate::{counters::Load, dataplane::Dataplane, host::Host, index::socket};
+use crate::{counters::Load, dataplane::Dataplane, host::Host, index::socket_of};
 
 /// Where a packet would go, and what decided that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Dataplane {
         let server = self.memory.server_of(number)?;
         let method = Method::ALL.into_iter().find(|method| *method as u8 == server.method)?;
         Some(MetServer {
-            address: socket(server.version, server.address, server.port),
+            address: socket_of(server.address, server.transport),
             method,
             weight: server.weight,
             admission: self.memory.handle_of(number).admission(),

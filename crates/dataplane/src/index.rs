@@ -5,7 +5,7 @@ use std::{
 };
 
 use lvs_core::{
-    index::{Endpoint, TOMBSTONE},
+    index::{Endpoint, TOMBSTONE, Transport},
     tables::{IndexEntry, IndexKind},
     wire::Protocol,
 };
@@ -40,19 +40,24 @@ pub(crate) fn socket(version: u8, words: [u32; 4], port: u16) -> SocketAddr {
     SocketAddr::new(address, u16::from_be(port))
 }
 
+/// Where a service or a server is.
+pub(crate) fn socket_of(words: [u32; 4], transport: Transport) -> SocketAddr {
+    socket(transport.version(), words, transport.port())
+}
+
 /// 4 or 6.
 pub(crate) fn version(address: IpAddr) -> u8 {
     if address.is_ipv4() { 4 } else { 6 }
 }
 
+/// All of an endpoint but the IP address.
+pub(crate) fn transport(protocol: Protocol, address: SocketAddr) -> Transport {
+    Transport::new(address.port().to_be(), protocol as u8, version(address.ip()))
+}
+
 /// What is looked up for an address.
 pub(crate) fn endpoint(protocol: Protocol, address: SocketAddr) -> Endpoint {
-    Endpoint {
-        address: words(address.ip()),
-        port: address.port().to_be(),
-        protocol: protocol as u8,
-        version: version(address.ip()),
-    }
+    Endpoint { address: words(address.ip()), transport: transport(protocol, address) }
 }
 
 /// What is left of a removed entry, by its place in the line.

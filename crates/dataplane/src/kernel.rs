@@ -54,19 +54,22 @@ impl Kernel {
             Clock::measure().map_err(|source| system("BPF_PROG_LOAD", "jiffies", source))?;
         let clock = [factor, offset];
         let tables = Table::all(sizes);
-        let masks = tables.map(|table| (format!("{}_MASK", table.name), table.mask()));
+        let limits = tables.map(|table| match table.reach {
+            Reach::Direct => (format!("{}_MASK", table.name), table.mask()),
+            Reach::Bounded | Reach::LookedUp | Reach::Unknown => {
+                (format!("{}_LEN", table.name), table.len)
+            }
+        });
         let mut loader = EbpfLoader::new();
         loader
             .override_global("KEYS", keys.0.as_slice(), true)
             .override_global("CLOCK", clock.as_slice(), true)
-            .override_global("NARROW_SETS", &sizes.narrow_sets, true)
-            .override_global("WIDE_SETS", &sizes.wide_sets, true)
             .override_global("SERVER_NUMBERS", &sizes.server_numbers, true)
             .override_global("RING", &sizes.ring, true)
             .override_global("STORES_IN_ORDER", &STORES_IN_ORDER, true);
-        for (table, (name, mask)) in tables.iter().zip(&masks) {
-            if table.reach == Reach::Direct {
-                loader.override_global(name, mask, true);
+        for (table, (name, limit)) in tables.iter().zip(&limits) {
+            if table.reach != Reach::Unknown {
+                loader.override_global(name, limit, true);
             }
         }
         let ebpf = loader
@@ -89,7 +92,7 @@ impl Kernel {
     /// name it by the descriptor of a map that was made in its place and has one element.
     fn give(&self, table: &Table, fd: BorrowedFd<'_>) -> Result<(), Error> {
         let stand_in = match table.reach {
-            Reach::Direct => self.ebpf.map(&format!(".bss.{}", table.name)),
+            Reach::Direct | Reach::Bounded => self.ebpf.map(&format!(".bss.{}", table.name)),
             Reach::LookedUp => self.ebpf.map(table.name),
             Reach::Unknown => return Ok(()),
         };

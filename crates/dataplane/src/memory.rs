@@ -8,7 +8,7 @@ use lvs_core::{
     load::Load,
     scheduler::walk,
     shared::Shared64,
-    tables::{Candidate, Counters, Events, Handle, IndexLine, Server, Service, Standing},
+    tables::{Candidate, Counters, Events, FOLLOWED, Handle, IndexLine, Server, Service, Standing},
 };
 
 use crate::{
@@ -57,6 +57,8 @@ pub(crate) struct Memory {
 pub(crate) enum Reach {
     /// By its address: the table is one value of its map, a power of two elements long.
     Direct,
+    /// Likewise, but of any length, as long as the verifier follows its addresses.
+    Bounded,
     /// By looking up its elements.
     LookedUp,
     /// Not at all.
@@ -83,9 +85,16 @@ impl Table {
         Self { name, reach, element, len }
     }
 
+    /// One that may become large.
+    const fn large<T>(name: &'static str, len: u32) -> Self {
+        let table = Self::of::<T>(name, Reach::LookedUp, len);
+        let is_followed = len <= FOLLOWED / table.element;
+        if is_followed { Self { reach: Reach::Bounded, ..table } } else { table }
+    }
+
     /// All tables, with `META` last.
     pub(crate) const fn all(sizes: &Sizes) -> [Self; 19] {
-        use Reach::{Direct, LookedUp, Unknown};
+        use Reach::{Direct, Unknown};
         [
             Self::of::<IndexLine>("INDEX", Direct, sizes.index_lines),
             Self::of::<Service>("SERVICES", Direct, sizes.service_records),
@@ -97,9 +106,9 @@ impl Table {
             Self::of::<Load>("LOADS", Direct, sizes.server_numbers),
             Self::of::<Shared64>("BLOCK_WINNERS", Direct, sizes.candidate_blocks),
             Self::of::<Shared64>("GROUP_WINNERS", Direct, sizes.candidate_blocks),
-            Self::of::<Set<Narrow>>("NARROW", LookedUp, sizes.narrow_sets),
-            Self::of::<Set<Wide>>("WIDE", LookedUp, sizes.wide_sets),
-            Self::of::<Counters>("COUNTERS", LookedUp, sizes.counters()),
+            Self::large::<Set<Narrow>>("NARROW", sizes.narrow_sets),
+            Self::large::<Set<Wide>>("WIDE", sizes.wide_sets),
+            Self::large::<Counters>("COUNTERS", sizes.counters()),
             Self::of::<Events>("EVENTS", Direct, sizes.cpus),
             Self::of::<Head>("HEADS", Direct, sizes.rings()),
             Self::of::<Place>("JOURNAL", Direct, sizes.rings() * sizes.ring),
@@ -113,6 +122,7 @@ impl Table {
     pub(crate) const fn map(&self) -> (u32, u32) {
         match self.reach {
             Reach::Direct => (self.element.saturating_mul(self.mask().saturating_add(1)), 1),
+            Reach::Bounded => (self.element * self.len, 1),
             Reach::LookedUp | Reach::Unknown => (self.element, self.len),
         }
     }

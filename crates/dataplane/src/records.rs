@@ -19,7 +19,7 @@ use lvs_model::{
 
 use crate::{
     cursor,
-    index::{endpoint, version, words},
+    index::{endpoint, transport, version, words},
 };
 
 /// The record of a server, but for the chain of those that share its address.
@@ -29,14 +29,13 @@ pub(crate) fn server(keys: Keys, key: &ServiceKey, number: u16, server: &Planned
         macs: macs([0; 6], [0; 6]),
         interface: 0,
         address: words(server.address.ip()),
-        port: server.address.port().to_be(),
+        transport: transport(key.protocol, server.address),
         mtu: u16::MAX,
         method: server.method as u8,
-        version: outer,
-        protocol: key.protocol as u8,
         spare: 0,
         weight: server.weight,
         outer_sum: 0,
+        spare5: 0,
         next: 0,
         service: number,
         spare2: [0; 5],
@@ -74,9 +73,7 @@ pub(crate) fn service(
     let (max_weight, step) = cursor::bounds(list);
     Service {
         address: words(planned.key.address.ip()),
-        port: planned.key.address.port().to_be(),
-        protocol: planned.key.protocol as u8,
-        version: version(planned.key.address.ip()),
+        transport: transport(planned.key.protocol, planned.key.address),
         number,
         scheduler: planned.scheduler as u8,
         flags: planned.scheduler_flags,

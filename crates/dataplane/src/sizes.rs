@@ -4,7 +4,7 @@ use lvs_core::{
     hash::Keys,
     journal::{Head, Place},
     scheduler::mh,
-    tables::{Counters, Events, IndexLine, Server, Service, Standing},
+    tables::{Counters, Events, FOLLOWED, IndexLine, Server, Service, Standing},
 };
 
 use crate::error::Error;
@@ -26,16 +26,14 @@ impl Default for Capacity {
     }
 }
 
-/// Bytes for which the verifier follows an address.
-const VERIFIED: usize = 512 << 20;
 /// With two records for each, all of that.
 const MOST_SERVERS: u32 = (2 << 20) - 1;
-const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= VERIFIED);
+const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= FOLLOWED as usize);
 /// Places of a ring of the journal: what a CPU does in 30 ms to which each packet is a new connection.
 const RING: u32 = 1 << 15;
 /// Places of all rings.
 const PLACES: u32 = 32 << 20;
-const _: () = assert!(PLACES as usize * size_of::<Place>() <= VERIFIED);
+const _: () = assert!(PLACES as usize * size_of::<Place>() <= FOLLOWED as usize);
 const _: () = assert!(MOST_SERVERS < Word::SERVERS);
 
 /// Elements of each table.
@@ -142,7 +140,7 @@ pub(crate) struct Meta {
 }
 
 /// Raise it when a field changes its meaning but not the size of its table.
-const VERSION: u64 = 8;
+const VERSION: u64 = 9;
 
 /// Version and sizes of the types in the tables, in one number that is never 0.
 pub(crate) const LAYOUT: u64 = {

@@ -14,7 +14,7 @@ use lvs_core::{
 use lvs_model::desired::ServiceKey;
 
 use crate::{
-    index::{endpoint, socket},
+    index::{endpoint, socket, socket_of},
     memory::Memory,
     mirror::{HeldServer, HeldService, Mirror},
     moved, sys,
@@ -53,8 +53,8 @@ fn services(memory: &Memory, mirror: &mut Mirror) -> BTreeMap<u16, ServiceKey> {
 }
 
 fn key_of(service: &Service) -> Option<ServiceKey> {
-    let address = socket(service.version, service.address, service.port);
-    Some(ServiceKey { protocol: Protocol::from_number(service.protocol)?, address })
+    let address = socket_of(service.address, service.transport);
+    Some(ServiceKey { protocol: Protocol::from_number(service.transport.protocol())?, address })
 }
 
 /// Servers that have a record; those of no live service belong to one that was removed.
@@ -64,7 +64,7 @@ fn servers(memory: &Memory, mirror: &mut Mirror, live: &BTreeMap<u16, ServiceKey
         let Some(server) = memory.servers.read(record).filter(|_| record != 0) else { continue };
         let known = live.get(&server.service).copied();
         let Some(key) = known.or_else(|| removed_key(&server)) else { continue };
-        let address = socket(server.version, server.address, server.port);
+        let address = socket_of(server.address, server.transport);
         mirror.free.server_numbers.take_at(number, 1);
         mirror.free.server_records.take_at(record, 1);
         let service = if let Some(key) = known {
@@ -99,14 +99,14 @@ fn removed_key(server: &Server) -> Option<ServiceKey> {
     // Only a tunnel leads from one family to the other.
     let same = server.method != Method::Tunnel as u8;
     let version = if same {
-        server.version
+        server.transport.version()
     } else if rest == [0; 3] {
         4
     } else {
         6
     };
     let address = socket(version, server.virtual_address, server.virtual_port);
-    Some(ServiceKey { protocol: Protocol::from_number(server.protocol)?, address })
+    Some(ServiceKey { protocol: Protocol::from_number(server.transport.protocol())?, address })
 }
 
 /// Has the index lead to exactly what there is, and reads the chains of servers behind NAT.

@@ -23,7 +23,8 @@ use lvs_core::{
     scheduler::{self, Client, wlc},
     shared::Shared64,
     tables::{
-        Candidate, Counters, Event, Events, IndexLine, Route, Server, Service, Standing, Tables,
+        self, Candidate, Counters, Event, Events, IndexLine, Route, Server, Service, Standing,
+        Tables,
     },
 };
 
@@ -49,10 +50,6 @@ constants! {
     KEYS: [u64; 6] = [1; 6];
     /// Turn jiffies into ticks: factor and offset.
     CLOCK: [u64; 2] = [1, 0];
-    /// Sets of `NARROW`.
-    NARROW_SETS: u32 = 1;
-    /// Sets of `WIDE`.
-    WIDE_SETS: u32 = 1;
     /// Elements of `COUNTERS` that belong to one CPU.
     SERVER_NUMBERS: u32 = 1;
     /// Elements of `JOURNAL` that belong to one CPU, a power of two.
@@ -103,13 +100,39 @@ direct! {
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
 
-// These may be larger than the 512 MB in which the verifier follows an address: they are looked up.
-#[btf_map]
-static NARROW: Array<Set<Narrow>, 1, MMAP> = Array::new();
-#[btf_map]
-static WIDE: Array<Set<Wide>, 1, MMAP> = Array::new();
-#[btf_map]
-static COUNTERS: Array<Counters, 1, MMAP> = Array::new();
+/// Tables of any length. One that the verifier follows is reached as those above, another is looked
+/// up; the loader uses either static, and the verifier takes the branch to the other out.
+macro_rules! large {
+    ($($name:ident, $direct:ident, $len:ident / $element:ident: $type:ty;)*) => {$(
+        #[btf_map]
+        static $name: Array<$type, 1, MMAP> = Array::new();
+
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = concat!(".bss.", stringify!($name)))]
+        static mut $direct: MaybeUninit<[$type; 2]> = MaybeUninit::zeroed();
+
+        constants! {
+            /// Elements of the table.
+            $len: u32 = 1;
+        }
+
+        #[inline(always)]
+        fn $element(at: u32) -> Option<*mut $type> {
+            let len = read!($len);
+            if len > tables::FOLLOWED / size_of::<$type>() as u32 {
+                return $name.get_ptr_mut(at);
+            }
+            let first = (&raw mut $direct).cast::<$type>();
+            (at < len).then_some(first.wrapping_add(at as usize))
+        }
+    )*};
+}
+
+large! {
+    NARROW, NARROW_DIRECT, NARROW_LEN / narrow: Set<Narrow>;
+    WIDE, WIDE_DIRECT, WIDE_LEN / wide: Set<Wide>;
+    COUNTERS, COUNTERS_DIRECT, COUNTERS_LEN / counters: Counters;
+}
 
 /// The tables as the program sees them.
 pub(crate) struct Kernel {
@@ -285,22 +308,22 @@ impl Tables for Kernel {
 
     #[inline(always)]
     fn narrow_sets(&self) -> u32 {
-        read!(NARROW_SETS)
+        read!(NARROW_LEN)
     }
 
     #[inline(always)]
     fn narrow(&self, set: u32) -> Option<&Set<Narrow>> {
-        NARROW.get(set)
+        narrow(set).map(see)
     }
 
     #[inline(always)]
     fn wide_sets(&self) -> u32 {
-        read!(WIDE_SETS)
+        read!(WIDE_LEN)
     }
 
     #[inline(always)]
     fn wide(&self, set: u32) -> Option<&Set<Wide>> {
-        WIDE.get(set)
+        wide(set).map(see)
     }
 
     #[inline(always)]
@@ -335,7 +358,7 @@ impl Tables for Kernel {
     fn count(&self, server: u32, count: impl FnOnce(&mut Counters)) {
         // SAFETY: a helper without arguments.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        if let Some(counters) = COUNTERS.get_ptr_mut(cpu * read!(SERVER_NUMBERS) + server) {
+        if let Some(counters) = counters(cpu * read!(SERVER_NUMBERS) + server) {
             // SAFETY: as in `count_event`.
             count(unsafe { &mut *counters });
         }

@@ -18,7 +18,7 @@ pub fn to_server<F: Family>(
     flow: &Flow<F>,
     server: &Server,
 ) -> Result<(), Truncated> {
-    let to = (F::address(server.address), server.port);
+    let to = (F::address(server.address), server.transport.port());
     translate(packet, flow, false, (flow.ip.destination, flow.destination_port), to)?;
     direct::readdress(packet, server.macs)
 }

@@ -16,7 +16,7 @@ use crate::{
     draft::Drafter,
     entries::{Entry, Key, taken},
     error::Error,
-    index::{socket, words},
+    index::{socket_of, words},
     memory::Memory,
 };
 
@@ -143,15 +143,15 @@ fn look<S: Slot<Key: Into<Key>>>(memory: &Memory, sets: &[Set<S>], watched: &mut
 
 /// See [`Dataplane::leave`]; whether there was anybody.
 fn leave(memory: &Memory, service: &Service, filter: &Filter) -> bool {
-    let address = socket(service.version, service.address, service.port);
-    if filter.protocol.is_some_and(|protocol| protocol as u8 != service.protocol)
+    let address = socket_of(service.address, service.transport);
+    if filter.protocol.is_some_and(|protocol| protocol as u8 != service.transport.protocol())
         || filter.virtual_address.is_some_and(|wanted| wanted != address)
     {
         return false;
     }
     let is_meant = |number| {
         let server = memory.server_of(number);
-        let is = |wanted| server.is_some_and(|s| socket(s.version, s.address, s.port) == wanted);
+        let is = |wanted| server.is_some_and(|s| socket_of(s.address, s.transport) == wanted);
         number != 0 && filter.server.is_none_or(is)
     };
     let first = service.ring + service.ring_len;

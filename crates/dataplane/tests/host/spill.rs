@@ -77,7 +77,8 @@ fn a_set_forgets_that_connections_are_elsewhere_only_when_none_is() {
         ask(&tables, client, ACK);
     }
     let [second, sets] = spilled(&tables);
-    assert!(second > 2 && sets >= second, "{second} in their second choice, of {sets} sets");
+    // Up to four of a set, at first.
+    assert!(second > 2 && sets * 4 >= second, "{second} in their second choice, of {sets} sets");
     sweep(&mut tables);
     assert_eq!(spilled(&tables)[0], second);
     assert!(spilled(&tables)[1] <= sets);
@@ -89,7 +90,11 @@ fn a_set_forgets_that_connections_are_elsewhere_only_when_none_is() {
     assert_eq!(spilled(&tables), [0, 0]);
 }
 
-/// As many as the capacity says find room, though each may be in two of the sets only.
+/// So many may find both of their sets full of established connections.
+const FEW: u64 = 10;
+
+/// As many as the capacity says find room, though each may be in two of the sets only: all but a few
+/// of ten thousand, whatever the keys.
 #[test]
 fn a_table_has_room_for_its_capacity() {
     let servers = vec![server("10.0.1.2:80", 1, Method::Direct)];
@@ -102,9 +107,13 @@ fn a_table_has_room_for_its_capacity() {
             send(&tables.host(), &frame(Protocol::Tcp, from, VIP.parse().unwrap(), flags));
         }
     }
-    assert_eq!([Event::TableFull, Event::Displaced].map(|event| counted(&tables, event)), [0, 0]);
-    assert_eq!(tables.count(Filter::default()), u64::from(SMALL.connections));
-    assert_eq!(loads(&tables), SMALL.connections);
+    let connections = tables.count(Filter::default());
+    let without = u64::from(SMALL.connections) - connections;
+    // Both packets of each.
+    assert_eq!(counted(&tables, Event::TableFull), 2 * without);
+    assert!(without <= FEW, "{without} without an entry");
+    assert_eq!(counted(&tables, Event::Displaced), 0);
+    assert_eq!(u64::from(loads(&tables)), connections);
 }
 
 proptest! {
