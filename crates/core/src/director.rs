@@ -41,7 +41,7 @@ pub enum Stage {
     /// Where every packet comes in: plain IPv4 of a known connection, an answer of a server behind NAT,
     /// or of no service.
     Entry = 0,
-    /// A new connection.
+    /// A new connection, of plain IPv4.
     NewV4 = 1,
     /// An answer of a server behind NAT that is not plain, or not of the server's first service.
     ReplyV4 = 2,
@@ -63,11 +63,19 @@ pub enum Stage {
     MovedV4 = 10,
     /// As [`Self::MovedV4`].
     MovedV6 = 11,
+    /// As [`Self::NewV4`], with any headers.
+    NewAnyV4 = 12,
+    /// As [`Self::NewV6`], with any headers.
+    NewAnyV6 = 13,
+    /// As [`Self::MovedV4`], with any headers.
+    MovedAnyV4 = 14,
+    /// As [`Self::MovedV6`], with any headers.
+    MovedAnyV6 = 15,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Entry,
         Self::NewV4,
         Self::ReplyV4,
@@ -80,6 +88,10 @@ impl Stage {
         Self::AnyV6,
         Self::MovedV4,
         Self::MovedV6,
+        Self::NewAnyV4,
+        Self::NewAnyV6,
+        Self::MovedAnyV4,
+        Self::MovedAnyV6,
     ];
 
     /// Name of its kernel program.
@@ -97,6 +109,10 @@ impl Stage {
             Self::AnyV6 => "lvs_any_v6",
             Self::MovedV4 => "lvs_moved_v4",
             Self::MovedV6 => "lvs_moved_v6",
+            Self::NewAnyV4 => "lvs_new_any_v4",
+            Self::NewAnyV6 => "lvs_new_any_v6",
+            Self::MovedAnyV4 => "lvs_moved_any_v4",
+            Self::MovedAnyV6 => "lvs_moved_any_v6",
         }
     }
 }
@@ -238,12 +254,40 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
             Some(flow) => known::<_, true>(packet, tables, &flow),
             None => Err(Stage::AnyV6),
         },
-        Stage::MovedV4 => moved::<V4>(packet, tables),
-        Stage::MovedV6 => moved::<V6>(packet, tables),
+        Stage::MovedV4 => match Flow::<V4>::plain(packet) {
+            Some(flow) => moved(packet, tables, &flow),
+            None => Err(Stage::MovedAnyV4),
+        },
+        Stage::MovedV6 => match Flow::<V6>::plain(packet) {
+            Some(flow) => moved(packet, tables, &flow),
+            None => Err(Stage::MovedAnyV6),
+        },
+        Stage::MovedAnyV4 => match read::<V4>(packet) {
+            Ok(flow) => moved(packet, tables, &flow),
+            Err(verdict) => Ok(verdict),
+        },
+        Stage::MovedAnyV6 => match read::<V6>(packet) {
+            Ok(flow) => moved(packet, tables, &flow),
+            Err(verdict) => Ok(verdict),
+        },
         Stage::AnyV4 => any::<V4>(packet, tables),
         Stage::AnyV6 => any::<V6>(packet, tables),
-        Stage::NewV4 => new::<V4>(packet, tables),
-        Stage::NewV6 => new::<V6>(packet, tables),
+        Stage::NewV4 => match Flow::<V4>::plain(packet) {
+            Some(flow) => new(packet, tables, &flow, stage, |packet| Flow::plain(packet)),
+            None => Err(Stage::NewAnyV4),
+        },
+        Stage::NewV6 => match Flow::<V6>::plain(packet) {
+            Some(flow) => new(packet, tables, &flow, stage, |packet| Flow::plain(packet)),
+            None => Err(Stage::NewAnyV6),
+        },
+        Stage::NewAnyV4 => match read::<V4>(packet) {
+            Ok(flow) => new(packet, tables, &flow, stage, |packet| read(packet).ok()),
+            Err(verdict) => Ok(verdict),
+        },
+        Stage::NewAnyV6 => match read::<V6>(packet) {
+            Ok(flow) => new(packet, tables, &flow, stage, |packet| read(packet).ok()),
+            Err(verdict) => Ok(verdict),
+        },
         Stage::ReplyV4 => Ok(reply::<V4>(packet, tables)),
         Stage::ReplyV6 => Ok(reply::<V6>(packet, tables)),
         Stage::RelatedV4 => Ok(related::process::<V4>(packet, tables)),
@@ -318,29 +362,29 @@ fn known<F: Family, const PLAIN: bool>(
 
 /// As [`known`], of a service that remembers only the connections that moved.
 #[inline(always)]
-fn moved<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
-    let flow = match read::<F>(packet) {
-        Ok(flow) => flow,
-        Err(verdict) => return Ok(verdict),
-    };
+fn moved<F: Family>(
+    packet: &mut impl Packet,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+) -> Result<Verdict, Stage> {
     let Some(service) = index::service(tables, &flow.destination()) else {
-        return foreign(tables, &flow);
+        return foreign(tables, flow);
     };
-    let place = moved::place(tables, service, &client(&flow));
+    let place = moved::place(tables, service, &client(flow));
     let (number, fate) = if place.phase() == Phase::Settled {
         (place.server(), stay(tables, place.server()))
     } else {
         let (number, virtual_hash) = (service.number, service.virtual_hash);
         let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
         match connection::find::<F>(tables, &name) {
-            Some(found) => (found.word.server(), go_on(tables, &flow, service, &found)),
+            Some(found) => (found.word.server(), go_on(tables, flow, service, &found)),
             None if place.phase() == Phase::Watched => {
                 (place.server(), stay(tables, place.server()))
             }
             None => return Err(F::NEW),
         }
     };
-    finish(packet, tables, &flow, number, fate)
+    finish(packet, tables, flow, number, fate)
 }
 
 /// Does what becomes of a packet of a known connection.
@@ -471,38 +515,37 @@ fn stays<F: Family>(flow: &Flow<F>, admission: Admission) -> bool {
 }
 
 /// A packet of no known connection of a client: schedules a new one and forwards its first packet.
-/// Also a SYN of a known one.
+/// Also a SYN of a known one. `stage`: which this is; `read`: how it reads the packet.
 #[inline(always)]
-fn new<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
-    let flow = match read::<F>(packet) {
-        Ok(flow) => flow,
-        Err(verdict) => return Ok(verdict),
-    };
+fn new<F: Family, P: Packet>(
+    packet: &mut P,
+    tables: &impl Tables,
+    flow: &Flow<F>,
+    stage: Stage,
+    read: impl Fn(&P) -> Option<Flow<F>>,
+) -> Result<Verdict, Stage> {
     let Some(service) = index::service(tables, &flow.destination()) else {
-        return foreign(tables, &flow);
+        return foreign(tables, flow);
     };
     let (number, virtual_hash) = (service.number, service.virtual_hash);
     let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
     let known = if flow.opens() { connection::find::<F>(tables, &name) } else { None };
-    let fate = known.map(|found| (found, go_on(tables, &flow, service, &found)));
+    let fate = known.map(|found| (found, go_on(tables, flow, service, &found)));
     let (number, server, connections, event) = if let Some((found, Fate::Continues(server))) = fate
     {
         (found.word.server(), server, 0, Event::Known)
     } else {
-        match begin(tables, &flow, service, &name) {
+        match begin(tables, flow, service, &name) {
             Ok(begun) => begun,
             Err(Instead::Is(verdict)) => return Ok(verdict),
-            Err(Instead::Refused) => return Ok(answer::refuse(packet, &flow, Event::NoServer)),
-            Err(Instead::IsReset) => return Ok(answer::reset(packet, &flow, Event::Reset)),
-            Err(Instead::Anew) => return Err(F::NEW),
+            Err(Instead::Refused) => return Ok(answer::refuse(packet, flow, Event::NoServer)),
+            Err(Instead::IsReset) => return Ok(answer::reset(packet, flow, Event::Reset)),
+            Err(Instead::Anew) => return Err(stage),
         }
     };
     // Read anew: what is kept lies on the stack while others need it.
     packet.look_anew();
-    let flow = match read::<F>(packet) {
-        Ok(flow) => flow,
-        Err(verdict) => return Ok(verdict),
-    };
+    let Some(flow) = read(packet) else { return Ok(Verdict::drop(Event::Inconsistent)) };
     count_in(tables, number, &flow, connections);
     Ok(forward::send(packet, &flow, server, event))
 }

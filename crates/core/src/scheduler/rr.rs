@@ -12,7 +12,7 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
         Some(found) => found,
         None => next_of_weight(tables, service, 0, 1)?,
     };
-    // Another CPU may have been quicker; then both serve one client with the same server.
-    word.exchange(before, Cursor { next: picked.at + 1, weight: 0 }.word()).unwrap_or_default();
+    // Without a lock: CPUs that pick at the same time may serve one client each with the same server.
+    word.set(Cursor { next: picked.at + 1, weight: 0 }.word());
     Some(picked.server)
 }

@@ -22,7 +22,8 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
             next_of_weight(tables, service, 0, weight)?
         }
     };
-    word.exchange(before, Cursor { next: picked.at + 1, weight }.word()).unwrap_or_default();
+    // As for rr: without a lock.
+    word.set(Cursor { next: picked.at + 1, weight }.word());
     Some(picked.server)
 }
 
