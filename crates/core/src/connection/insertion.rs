@@ -71,29 +71,24 @@ pub fn insert_where_room<F: Family>(
     let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
         return Insertion::NoRoom;
     };
-    match place(tables, set, first.place, &name.key, word, now) {
+    // In a flood, the other set is as full, and to look there would cost as much as all else.
+    let displaces = || is_crowded(tables, name.hash);
+    match place(tables, set, first.place, &name.key, word, now, displaces) {
         Ok(_) => return Insertion::Done,
         Err(Insertion::NoRoom) => {}
         Err(_) => return Insertion::Raced,
-    }
-    let is_crowded = is_crowded(tables, name.hash);
-    if is_crowded {
-        // The other set is as full, and to look there would cost as much as all else.
-        let displaced = displace_in(tables, set, first.place, &name.key, word, now);
-        if displaced != Insertion::NoRoom {
-            return displaced;
-        }
     }
     if !note_spill(set) {
         return Insertion::Raced;
     }
     let word = Word(word.0 | Word::SECOND);
-    match place(tables, other, second.place, &name.key, word, now) {
-        Ok(_) if !is_crowded => {
-            forget_crowd(tables);
+    match place(tables, other, second.place, &name.key, word, now, || false) {
+        Ok(_) => {
+            if !is_crowded(tables, name.hash) {
+                forget_crowd(tables);
+            }
             Insertion::Done
         }
-        Ok(_) => Insertion::Done,
         Err(why) => why,
     }
 }
@@ -137,12 +132,16 @@ pub fn displace<F: Family>(
     if is_contended(set, &name.key, now) || !note_spill(set) {
         return Insertion::Raced;
     }
-    let displaced = displace_in(tables, set, first.place, &name.key, word, now);
-    if displaced != Insertion::NoRoom {
-        return displaced;
+    match place(tables, set, first.place, &name.key, word, now, || true) {
+        Ok(_) => return Insertion::Done,
+        Err(Insertion::NoRoom) => {}
+        Err(_) => return Insertion::Raced,
     }
     let in_second = Word(word.0 | Word::SECOND);
-    displace_in(tables, other, second.place, &name.key, in_second, now)
+    match place(tables, other, second.place, &name.key, in_second, now, || true) {
+        Ok(_) => Insertion::Done,
+        Err(why) => why,
+    }
 }
 
 /// Moves the connection of a slot to its other set, if there is room, and puts the new one in its
@@ -172,7 +171,7 @@ fn replace<F: Family>(
         return Insertion::NoRoom;
     }
     // It is in both for a moment: whoever looks for it finds the one or the other.
-    let copy = match place(tables, room, to.place, &moved, old.moved(), now) {
+    let copy = match place(tables, room, to.place, &moved, old.moved(), now, || false) {
         Ok(copy) => copy,
         Err(why) => return why,
     };
@@ -238,7 +237,8 @@ fn is_contended<S: Slot>(set: &Set<S>, key: &S::Key, now: Ticks) -> bool {
 }
 
 /// Puts the connection into an empty or expired slot: the preferred one, else the one that still has
-/// its name, else the one longest out of use. A name must not stand in two others than the preferred
+/// its name, else the one longest out of use; if there is none and it `displaces`, into that of the
+/// half-open one that would end soonest. A name must not stand in two others than the preferred
 /// one, since only the first of them is looked at.
 ///
 /// Two CPUs that do this for one connection see the same set and choose the same slot, so that one of
@@ -254,15 +254,20 @@ fn place<'t, S: Slot>(
     key: &S::Key,
     new: Word,
     now: Ticks,
+    displaces: impl FnOnce() -> bool,
 ) -> Result<Found<'t, S>, Insertion> {
     let is_free = |word: Word| word.expires().since(now) <= 0;
     let first = set.slots.get(preferred).ok_or(Insertion::NoRoom)?;
     let is_preferred = is_free(Word(first.word().get()));
+    let displaces = !is_preferred && displaces();
+    let gives_way = |word: Word| is_free(word) || displaces && word.state().is_half_open();
     let place = if is_preferred {
         preferred
     } else {
-        soonest(set, preferred, |slot, word| {
-            if slot.holds(key) && is_free(word) { 0 } else { word.age_order(now) }
+        soonest(set, preferred, |slot, word| match gives_way(word) {
+            true if slot.holds(key) && is_free(word) => 0,
+            true => word.age_order(now),
+            false => u32::MAX,
         })
     };
     let slot = set.slots.get(tables.forget(place, LAST)).ok_or(Insertion::NoRoom)?;
@@ -271,38 +276,16 @@ fn place<'t, S: Slot>(
     if !is_preferred && is_contended(set, key, now) {
         return Err(Insertion::Raced);
     }
-    if !is_free(old) {
+    if !gives_way(old) {
         return Err(if is_preferred { Insertion::Raced } else { Insertion::NoRoom });
     }
     if !take(tables, slot, old, key, new, now, true) {
         return Err(Insertion::Raced);
     }
+    if !is_free(old) {
+        tables.count_event(Event::Displaced as u8);
+    }
     Ok(Found { slot, word: new.keeping(Word::OF_SET, old), now })
-}
-
-/// Puts the connection into the slot of the half-open one that would end soonest.
-#[inline(always)]
-fn displace_in<S: Slot>(
-    tables: &impl Tables,
-    set: &Set<S>,
-    preferred: usize,
-    key: &S::Key,
-    new: Word,
-    now: Ticks,
-) -> Insertion {
-    let place = soonest(set, preferred, |_, word| {
-        if word.state().is_half_open() { word.age_order(now) } else { u32::MAX }
-    });
-    let Some(slot) = set.slots.get(tables.forget(place, LAST)) else { return Insertion::NoRoom };
-    let old = Word(slot.word().get());
-    if !old.state().is_half_open() {
-        return Insertion::NoRoom;
-    }
-    if !take(tables, slot, old, key, new, now, true) {
-        return Insertion::Raced;
-    }
-    tables.count_event(Event::Displaced as u8);
-    Insertion::Done
 }
 
 /// The slot with the smallest `order`; of equals, the preferred one or one that depends on it, so that
