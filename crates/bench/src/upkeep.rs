@@ -25,8 +25,6 @@ const CONNECTIONS: u32 = 10 << 20;
 /// Connections whose packets come meanwhile, and packets each time.
 const FLOWS: u64 = 1 << 20;
 const PACKETS: u32 = 1 << 20;
-/// So many sweeps look at the sets' flags once, too.
-const SWEEPS: usize = 8;
 
 /// What the daemon does with the table.
 struct Work {
@@ -80,16 +78,9 @@ pub(crate) fn run(place: &Place, rounds: usize) -> Result<String> {
 /// What the work takes of a CPU.
 fn alone(tables: &mut Dataplane, rounds: usize, text: &mut String) -> Result<()> {
     let mut rows = Vec::new();
-    for work in [COUNT, LIST, SNAPSHOT] {
+    for work in [COUNT, LIST, SNAPSHOT, SWEEP] {
         rows.push((work.name, times(tables, &work, rounds)?));
     }
-    let sweeps = times(tables, &SWEEP, rounds.next_multiple_of(SWEEPS))?;
-    let is_last = |at: usize| at % SWEEPS == SWEEPS - 1;
-    let (last, others): (Vec<_>, Vec<_>) =
-        sweeps.into_iter().enumerate().partition(|(at, _)| is_last(*at));
-    let plain = |times: Vec<(usize, Duration)>| times.into_iter().map(|(_, time)| time).collect();
-    rows.push((SWEEP.name, plain(others)));
-    rows.push(("sweep, every 8th", plain(last)));
     writeln!(text, "{:18} {:>8} {:>8} {:>8}", "seconds of one CPU", "median", "least", "most")?;
     for (name, mut times) in rows {
         times.sort_unstable();

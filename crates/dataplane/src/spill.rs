@@ -3,7 +3,7 @@
 //! A packet that puts one there flags the set that was full; only the daemon can tell when the last
 //! of them has ended. A flag that stays too long costs a packet one more look, one that goes too
 //! early would hide a connection.
-use std::slice;
+use std::{mem, slice};
 
 use lvs_core::{
     connection::{Set, Slot as _, Word},
@@ -18,11 +18,23 @@ use crate::{
     memory::Memory,
 };
 
-/// What passes over the table found, of each IP version.
+/// Steps of a pass over the table: each takes as much of it.
+pub(crate) const STEPS: u32 = 8;
+
+/// Passes over the table, of each IP version.
 #[derive(Debug, Default)]
 pub(crate) struct Spill {
-    narrow: Pass,
-    wide: Pass,
+    /// The step that is next.
+    step: u32,
+    narrow: Passes,
+    wide: Passes,
+}
+
+/// The pass that goes on, and the one before.
+#[derive(Debug, Default)]
+struct Passes {
+    now: Pass,
+    before: Pass,
 }
 
 /// What one pass over a table found.
@@ -35,27 +47,32 @@ struct Pass {
 }
 
 impl Spill {
-    /// Passes over the table and takes the flags away that are not needed any more. A second at
-    /// least must lie between two passes: no packet is under way for that long.
-    pub(crate) fn pass(&mut self, memory: &Memory) {
-        self.narrow.follow::<V4>(memory, memory.narrow.all());
-        self.wide.follow::<V6>(memory, memory.wide.all());
+    /// Goes one step on with a pass over the table, which takes the flags away that are not needed any
+    /// more. A second at least must lie between two passes over a set: no packet is under way for that
+    /// long.
+    pub(crate) fn step(&mut self, memory: &Memory) {
+        self.narrow.step::<V4>(memory, memory.narrow.all(), self.step);
+        self.wide.step::<V6>(memory, memory.wide.all(), self.step);
+        self.step = (self.step + 1) % STEPS;
     }
 }
 
-impl Pass {
-    fn follow<F: Family>(&mut self, memory: &Memory, table: &[Set<F::Slot>]) {
+impl Passes {
+    fn step<F: Family>(&mut self, memory: &Memory, table: &[Set<F::Slot>], step: u32) {
         let host = Host::new(memory);
         let sets = F::sets(&host);
-        let mut now = Self::default();
-        for (number, set) in (0..).zip(table) {
+        let len = sets.div_ceil(STEPS);
+        let first = len.saturating_mul(step).min(sets);
+        let part = table.get(first as usize..(first + len).min(sets) as usize).unwrap_or(&[]);
+        let Self { now, before } = self;
+        for (number, set) in (first..).zip(part) {
             let [first, ..] = &set.slots;
             let word = Word(first.word().get());
             if word.spilled_recently() {
                 // Another may have come; then the flag stays, and is met again.
                 first.word().exchange(word.0, word.settled().0).unwrap_or_default();
             } else if word.spilled() {
-                let over = self.settled.has(number) && !self.needed.has(number);
+                let over = before.settled.has(number) && !before.needed.has(number);
                 if !over || first.word().exchange(word.0, word.complete().0).is_err() {
                     now.settled.set(number, sets);
                 }
@@ -70,6 +87,8 @@ impl Pass {
                 }
             }
         }
-        *self = now;
+        if step == STEPS - 1 {
+            *before = mem::take(now);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     memory::Memory,
 };
 
-/// So many sweeps make one pass of [`crate::spill`] and [`crate::moved`], which read the table too.
+/// So many sweeps make one pass of [`crate::moved`], which reads the table too.
 const SWEEPS_PER_PASS: u32 = 8;
 
 /// What a sweep found.
@@ -48,9 +48,9 @@ impl Dataplane {
         let memory = &*self.memory;
         expire(memory, memory.narrow.all(), now, &mut swept, &mut held);
         expire(memory, memory.wide.all(), now, &mut swept, &mut held);
+        self.spill.step(memory);
         self.sweeps = self.sweeps.wrapping_add(1);
         if self.sweeps.is_multiple_of(SWEEPS_PER_PASS) {
-            self.spill.pass(&self.memory);
             self.settle()?;
         }
         if let Some(mut held) = held {
