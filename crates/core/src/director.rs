@@ -59,7 +59,7 @@ pub enum Stage {
     AnyV4 = 8,
     /// As [`Self::PlainV6`], with any headers: VLAN tags, extensions.
     AnyV6 = 9,
-    /// As [`Self::Entry`], of services that remember only the connections that moved.
+    /// As [`Self::Entry`], where connections have moved of a service that remembers only these.
     MovedV4 = 10,
     /// As [`Self::MovedV4`].
     MovedV6 = 11,
@@ -67,15 +67,11 @@ pub enum Stage {
     NewAnyV4 = 12,
     /// As [`Self::NewV6`], with any headers.
     NewAnyV6 = 13,
-    /// As [`Self::MovedV4`], with any headers.
-    MovedAnyV4 = 14,
-    /// As [`Self::MovedV6`], with any headers.
-    MovedAnyV6 = 15,
 }
 
 impl Stage {
     /// All stages, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 14] = [
         Self::Entry,
         Self::NewV4,
         Self::ReplyV4,
@@ -90,8 +86,6 @@ impl Stage {
         Self::MovedV6,
         Self::NewAnyV4,
         Self::NewAnyV6,
-        Self::MovedAnyV4,
-        Self::MovedAnyV6,
     ];
 
     /// Name of its kernel program.
@@ -111,8 +105,6 @@ impl Stage {
             Self::MovedV6 => "lvs_moved_v6",
             Self::NewAnyV4 => "lvs_new_any_v4",
             Self::NewAnyV6 => "lvs_new_any_v6",
-            Self::MovedAnyV4 => "lvs_moved_any_v4",
-            Self::MovedAnyV6 => "lvs_moved_any_v6",
         }
     }
 }
@@ -254,22 +246,8 @@ pub fn run(stage: Stage, packet: &mut impl Packet, tables: &impl Tables) -> Resu
             Some(flow) => known::<_, true>(packet, tables, &flow),
             None => Err(Stage::AnyV6),
         },
-        Stage::MovedV4 => match Flow::<V4>::plain(packet) {
-            Some(flow) => moved(packet, tables, &flow),
-            None => Err(Stage::MovedAnyV4),
-        },
-        Stage::MovedV6 => match Flow::<V6>::plain(packet) {
-            Some(flow) => moved(packet, tables, &flow),
-            None => Err(Stage::MovedAnyV6),
-        },
-        Stage::MovedAnyV4 => match read::<V4>(packet) {
-            Ok(flow) => moved(packet, tables, &flow),
-            Err(verdict) => Ok(verdict),
-        },
-        Stage::MovedAnyV6 => match read::<V6>(packet) {
-            Ok(flow) => moved(packet, tables, &flow),
-            Err(verdict) => Ok(verdict),
-        },
+        Stage::MovedV4 => moved::<V4>(packet, tables),
+        Stage::MovedV6 => moved::<V6>(packet, tables),
         Stage::AnyV4 => any::<V4>(packet, tables),
         Stage::AnyV6 => any::<V6>(packet, tables),
         Stage::NewV4 => match Flow::<V4>::plain(packet) {
@@ -345,7 +323,7 @@ fn known<F: Family, const PLAIN: bool>(
         return if PLAIN { plain_foreign(packet, tables, flow) } else { foreign(tables, flow) };
     };
     if service.moved != 0 {
-        return Err(F::MOVED);
+        return settled(packet, tables, flow, service);
     }
     step!(tables, Service, service.number.into());
     // Not the service's own, for which the search for the connection would wait.
@@ -360,31 +338,46 @@ fn known<F: Family, const PLAIN: bool>(
     finish(packet, tables, flow, found.word.server(), fate)
 }
 
-/// As [`known`], of a service that remembers only the connections that moved.
+/// As [`known`], of a service that remembers only the connections that moved, where none has.
 #[inline(always)]
-fn moved<F: Family>(
+fn settled<F: Family>(
     packet: &mut impl Packet,
     tables: &impl Tables,
     flow: &Flow<F>,
+    service: &Service,
 ) -> Result<Verdict, Stage> {
-    let Some(service) = index::service(tables, &flow.destination()) else {
-        return foreign(tables, flow);
-    };
     let place = moved::place(tables, service, &client(flow));
+    if place.phase() != Phase::Settled {
+        return Err(F::MOVED);
+    }
+    finish(packet, tables, flow, place.server(), stay(tables, place.server()))
+}
+
+/// As [`settled`], where connections have moved.
+#[inline(always)]
+fn moved<F: Family>(packet: &mut impl Packet, tables: &impl Tables) -> Result<Verdict, Stage> {
+    let flow = match read::<F>(packet) {
+        Ok(flow) => flow,
+        Err(verdict) => return Ok(verdict),
+    };
+    let Some(service) = index::service(tables, &flow.destination()) else {
+        return foreign(tables, &flow);
+    };
+    let place = moved::place(tables, service, &client(&flow));
     let (number, fate) = if place.phase() == Phase::Settled {
         (place.server(), stay(tables, place.server()))
     } else {
         let (number, virtual_hash) = (service.number, service.virtual_hash);
         let name = F::name(tables, flow.ip.source, flow.source_port, number, virtual_hash);
         match connection::find::<F>(tables, &name) {
-            Some(found) => (found.word.server(), go_on(tables, flow, service, &found)),
+            Some(found) => (found.word.server(), go_on(tables, &flow, service, &found)),
             None if place.phase() == Phase::Watched => {
                 (place.server(), stay(tables, place.server()))
             }
             None => return Err(F::NEW),
         }
     };
-    finish(packet, tables, flow, number, fate)
+    finish(packet, tables, &flow, number, fate)
 }
 
 /// Does what becomes of a packet of a known connection.

@@ -85,10 +85,6 @@ programs! {
     lvs_new_any_v4 = NewAnyV4;
     /// See [`Stage::NewAnyV6`].
     lvs_new_any_v6 = NewAnyV6;
-    /// See [`Stage::MovedAnyV4`].
-    lvs_moved_any_v4 = MovedAnyV4;
-    /// See [`Stage::MovedAnyV6`].
-    lvs_moved_any_v6 = MovedAnyV6;
 }
 
 #[cfg(feature = "profile")]
@@ -134,12 +130,7 @@ fn go_on(ctx: &XdpContext, stage: Stage) {
     // Another read, or two, after each: of arms that are alike, the compiler makes one call with a
     // variable number, and the kernel an indirect jump of that.
     match stage {
-        Stage::PlainV6
-        | Stage::AnyV6
-        | Stage::NewAnyV4
-        | Stage::NewAnyV6
-        | Stage::MovedAnyV4
-        | Stage::MovedAnyV6 => {
+        Stage::PlainV6 | Stage::AnyV6 | Stage::NewAnyV4 | Stage::NewAnyV6 => {
             jump(stage);
             frame::read_zero::<u8>();
         }
