@@ -9,10 +9,12 @@ pub const HEADER: usize = 80;
 pub struct Config {
     /// Number of the next packet.
     pub next: u64,
-    /// Flows without the first one, `2^n - 1`.
+    /// `2^n - 1`: as many numbers without the first one.
     pub mask: u64,
-    /// Odd: the flow of packet `n` is `n * stride`, a permutation of all.
+    /// Odd: packet `n` has the number `n * stride & mask`, a permutation of all.
     pub stride: u64,
+    /// Flows for 2^32 numbers: the flow of a number is `number * scale / 2^32`.
+    pub scale: u64,
     /// Likewise of the few flows that get most packets, when there are such.
     pub hot_mask: u64,
     /// Packets of 1,024 that go to any flow, the others to the few; 0: all in order.

@@ -54,7 +54,7 @@ fn wrap(ctx: &XdpContext, restore: fn(&XdpContext, &Config, u32) -> Option<()>) 
 #[inline(always)]
 pub(crate) fn flow(config: &Config, number: u64) -> u32 {
     let flow = if config.cold_share == 0 {
-        number.wrapping_mul(config.stride) & config.mask
+        (number.wrapping_mul(config.stride) & config.mask).wrapping_mul(config.scale) >> 32
     } else {
         let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let random = (random ^ random >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9);

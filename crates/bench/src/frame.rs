@@ -38,7 +38,8 @@ pub(crate) enum Kind {
 /// Flows in order, or most packets from few of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// Flows; a power of two.
+    /// Flows. A power of two: each gets a packet before any gets the next; another number of them: at
+    /// most two, and at least one of twice as many.
     pub(crate) flows: u64,
     /// So many get nine tenths of the packets.
     pub(crate) hot: Option<u64>,
@@ -91,11 +92,17 @@ impl Frame {
             header.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0);
         }
         let mask = |client| if self.client == client { u32::MAX.into() } else { 0 };
+        let (numbers, scale) = if order.flows.is_power_of_two() {
+            (order.flows - 1, 1 << 32)
+        } else {
+            (u32::MAX.into(), order.flows)
+        };
         Config {
             next: 0,
-            mask: order.flows - 1,
+            mask: numbers,
+            scale,
             // Far from the flow before, and from all its neighbours.
-            stride: if order.flows > 1 << 30 { 1 } else { 0x9e37_79b1 },
+            stride: if order.flows > 1 << 30 { 1 } else { 0x9e37_79bb },
             hot_mask: order.hot.map_or(0, |hot| hot - 1),
             cold_share: if order.hot.is_some() { 102 } else { 0 },
             base: base.into(),

@@ -137,8 +137,8 @@ const FEW: [(u64, &str); 2] = [(1, "1 flow"), (KI, "1 Ki")];
 const MANY: [(u64, &str, Option<Target>); 2] =
     [(64 * KI, "64 Ki", None), (MI, "1 Mi", Some(Practical(4.2)))];
 
-/// Likewise, of tables that are larger than any cache; the second more than a site's 10 million.
-const HUGE: [(u64, &str); 2] = [(4 * MI, "4 Mi"), (16 * MI, "16 Mi")];
+/// Likewise, of tables that are larger than any cache; the second as many as a large site has.
+const HUGE: [(u64, &str); 2] = [(4 * MI, "4 Mi"), (10 * MI, "10 Mi")];
 
 /// A new flow with every packet: scheduler, its servers, IP version, whether the table is full.
 const NEW: [(Scheduler, u16, u8, bool, Option<Target>); 6] = [
@@ -249,7 +249,7 @@ fn many(quick: bool) -> impl Iterator<Item = Scenario> {
 
 /// Services that remember only connections that moved, of which none has.
 fn moved() -> impl Iterator<Item = Scenario> {
-    let flows = FEW.into_iter().chain([(MI, "1 Mi"), (16 * MI, "16 Mi")]);
+    let flows = FEW.into_iter().chain([(MI, "1 Mi"), (10 * MI, "10 Mi")]);
     let most = Some(Practical(1.45));
     let ways = [(Direct, Mh, most), (Tunnel, Mh, most), (Tunnel, Sh, most)];
     ways.into_iter().flat_map(move |(method, scheduler, target)| {
