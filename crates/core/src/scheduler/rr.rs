@@ -12,7 +12,8 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
         Some(found) => found,
         None => next_of_weight(tables, service, 0, 1)?,
     };
-    // Without a lock: CPUs that pick at the same time may serve one client each with the same server.
+    // Without a lock, since any place will do: CPUs that pick at the same time may choose the same
+    // server, and one beyond the end of a new list is its head.
     word.set(Cursor { next: picked.at + 1, weight: 0 }.word());
     Some(picked.server)
 }

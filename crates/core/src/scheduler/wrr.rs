@@ -22,8 +22,9 @@ pub fn pick(tables: &impl Tables, service: &Service, _: &Client) -> Option<u32> 
             next_of_weight(tables, service, 0, weight)?
         }
     };
-    // As for rr: without a lock.
-    word.set(Cursor { next: picked.at + 1, weight }.word());
+    // Not over what another CPU has written, or the daemon for other weights: one that is higher than
+    // all of a new list would find nobody.
+    word.exchange(before, Cursor { next: picked.at + 1, weight }.word()).unwrap_or_default();
     Some(picked.server)
 }
 
