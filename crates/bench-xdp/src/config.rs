@@ -15,7 +15,7 @@ pub struct Config {
     pub stride: u64,
     /// Flows for 2^32 numbers: the flow of a number is `number * scale / 2^32`.
     pub scale: u64,
-    /// Likewise of the few flows that get most packets, when there are such.
+    /// `2^n - 1`: the few flows that get most packets, without the first one, when there are such.
     pub hot_mask: u64,
     /// Packets of 1,024 that go to any flow, the others to the few; 0: all in order.
     pub cold_share: u64,

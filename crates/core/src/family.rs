@@ -83,12 +83,12 @@ pub trait Family: Copy {
     const ENCAPSULATED: u8;
     /// Its ethertype.
     const ETHERTYPE: u16;
-    /// The stage of packets with other headers than [`Self::plain`] reads.
-    const ANY: Stage;
     /// The stage of services that remember only moved connections.
     const MOVED: Stage;
     /// The stage of new connections.
     const NEW: Stage;
+    /// Likewise, of packets with other headers than [`Self::plain`] reads.
+    const NEW_ANY: Stage;
     /// The stage of answers of servers behind NAT that are not plain, or not of a server's first
     /// service.
     const REPLY: Stage;
@@ -208,9 +208,9 @@ impl Family for V4 {
     const ICMP: u8 = icmp::v4::PROTOCOL;
     const ENCAPSULATED: u8 = ipv4::IPIP;
     const ETHERTYPE: u16 = ethertype::IPV4;
-    const ANY: Stage = Stage::AnyV4;
     const MOVED: Stage = Stage::MovedV4;
     const NEW: Stage = Stage::NewV4;
+    const NEW_ANY: Stage = Stage::NewAnyV4;
     const REPLY: Stage = Stage::ReplyV4;
     const RELATED: Stage = Stage::RelatedV4;
 
@@ -396,9 +396,9 @@ impl Family for V6 {
     const ICMP: u8 = icmp::v6::PROTOCOL;
     const ENCAPSULATED: u8 = ipv6::next::IPV6;
     const ETHERTYPE: u16 = ethertype::IPV6;
-    const ANY: Stage = Stage::AnyV6;
     const MOVED: Stage = Stage::MovedV6;
     const NEW: Stage = Stage::NewV6;
+    const NEW_ANY: Stage = Stage::NewAnyV6;
     const REPLY: Stage = Stage::ReplyV6;
     const RELATED: Stage = Stage::RelatedV6;
 

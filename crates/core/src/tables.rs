@@ -374,14 +374,12 @@ pub struct Server {
     pub weight: u32,
     /// The sum over the words of the outer header that never change.
     pub outer_sum: u16,
-    /// Unused.
-    pub spare5: u16,
-    /// The next server with the same address, port and protocol, of another service; 0: none.
-    pub next: u32,
     /// Number of its service.
     pub service: u16,
+    /// The next server with the same address, port and protocol, of another service; 0: none.
+    pub next: u32,
     /// Unused.
-    pub spare2: [u16; 5],
+    pub spare2: [u16; 6],
     /// The director's address on the way: source of the outer header.
     pub source: [u32; 4],
     /// Virtual address and port of its service, for the way back of NAT.

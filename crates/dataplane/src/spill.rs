@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Steps of a pass over the table: each takes as much of it.
-pub(crate) const STEPS: u32 = 8;
+const STEPS: u32 = 8;
 
 /// Passes over the table, of each IP version.
 #[derive(Debug, Default)]

@@ -67,23 +67,11 @@ pub fn insert_where_room<F: Family>(
     word: Word,
     now: Ticks,
 ) -> Insertion {
-    let [first, second] = choices::<F>(tables, name.hash);
-    let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
-        return Insertion::NoRoom;
-    };
     // In a flood, the other set is as full, and to look there would cost as much as all else.
     let displaces = || is_crowded(tables, name.hash);
-    match place(tables, set, first.place, &name.key, word, now, displaces) {
-        Ok(_) => return Insertion::Done,
-        Err(Insertion::NoRoom) => {}
-        Err(_) => return Insertion::Raced,
-    }
-    if !note_spill(set) {
-        return Insertion::Raced;
-    }
-    let word = Word(word.0 | Word::SECOND);
-    match place(tables, other, second.place, &name.key, word, now, || false) {
-        Ok(_) => {
+    match put::<F>(tables, name, word, now, displaces, false) {
+        Ok(Which::First) => Insertion::Done,
+        Ok(Which::Second) => {
             if !is_crowded(tables, name.hash) {
                 forget_crowd(tables);
             }
@@ -125,23 +113,46 @@ pub fn displace<F: Family>(
     word: Word,
     now: Ticks,
 ) -> Insertion {
-    let [first, second] = choices::<F>(tables, name.hash);
-    let (Some(set), Some(other)) = (F::set(tables, first.set), F::set(tables, second.set)) else {
-        return Insertion::NoRoom;
-    };
-    if is_contended(set, &name.key, now) || !note_spill(set) {
-        return Insertion::Raced;
-    }
-    match place(tables, set, first.place, &name.key, word, now, || true) {
-        Ok(_) => return Insertion::Done,
-        Err(Insertion::NoRoom) => {}
-        Err(_) => return Insertion::Raced,
-    }
-    let in_second = Word(word.0 | Word::SECOND);
-    match place(tables, other, second.place, &name.key, in_second, now, || true) {
+    match put::<F>(tables, name, word, now, || true, true) {
         Ok(_) => Insertion::Done,
         Err(why) => why,
     }
+}
+
+/// In which of its sets a connection is.
+enum Which {
+    First,
+    Second,
+}
+
+/// Puts a new connection into its first set or, if that gives no room, into its second; in each, in
+/// place of a half-open one if need be and if it `displaces`.
+///
+/// # Errors
+/// Why not.
+#[inline(always)]
+fn put<F: Family>(
+    tables: &impl Tables,
+    name: &Name<KeyOf<F>>,
+    word: Word,
+    now: Ticks,
+    displaces_first: impl FnOnce() -> bool,
+    displaces_second: bool,
+) -> Result<Which, Insertion> {
+    let [first, second] = choices::<F>(tables, name.hash);
+    let set = F::set(tables, first.set).ok_or(Insertion::NoRoom)?;
+    let other = F::set(tables, second.set).ok_or(Insertion::NoRoom)?;
+    match place(tables, set, first.place, &name.key, word, now, displaces_first) {
+        Ok(_) => return Ok(Which::First),
+        Err(Insertion::NoRoom) => {}
+        Err(why) => return Err(why),
+    }
+    if !note_spill(set) {
+        return Err(Insertion::Raced);
+    }
+    let word = Word(word.0 | Word::SECOND);
+    place(tables, other, second.place, &name.key, word, now, || displaces_second)
+        .map(|_| Which::Second)
 }
 
 /// Moves the connection of a slot to its other set, if there is room, and puts the new one in its
