@@ -22,7 +22,7 @@ const NEW: u32 = 100_000;
 /// What became of new connections.
 #[derive(Default)]
 struct Fates {
-    nanos: u32,
+    nanos: f64,
     second: u32,
     moved: u32,
     displaced: u32,
@@ -56,7 +56,7 @@ pub(crate) fn run(place: &Place) -> Result<String> {
             let first = NEW.saturating_sub(second + moved + displaced + without);
             writeln!(
                 text,
-                "{name:24} {:>7.2} {:>7.2} {:>7.2} {:>9.2} {:>7.2} {nanos:>5}",
+                "{name:24} {:>7.2} {:>7.2} {:>7.2} {:>9.2} {:>7.2} {nanos:>5.0}",
                 share(first),
                 share(second),
                 share(moved),
@@ -69,7 +69,7 @@ pub(crate) fn run(place: &Place) -> Result<String> {
     Ok(text)
 }
 
-fn open(filled: &mut Filled, first: u32, clients: u32, established: bool) -> Result<u32> {
+fn open(filled: &mut Filled, first: u32, clients: u32, established: bool) -> Result<f64> {
     let nanos = filled.send(Kind::Syn, first, clients)?.nanos;
     if established {
         filled.send(Kind::Ack, first, clients)?;

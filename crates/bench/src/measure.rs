@@ -31,10 +31,21 @@ pub(crate) struct Effort {
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) scenario: Scenario,
-    /// Nanoseconds per packet in each round.
-    pub(crate) nanos: Vec<u32>,
+    /// One for each round.
+    pub(crate) times: Vec<Time>,
     /// Flows that found no room in the table.
     pub(crate) without_entry: u64,
+}
+
+/// Nanoseconds per packet in one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Time {
+    /// The scenario's.
+    pub(crate) nanos: f64,
+    /// Those of F and P for the same IP version, measured in between: others who use the machine come
+    /// and go, and slow all three.
+    pub(crate) floor: f64,
+    pub(crate) practical: f64,
 }
 
 /// The client of flow 0.
@@ -43,6 +54,11 @@ const CLIENT: u32 = 0x1000_0000;
 const ENDLESS: Order = Order { flows: 1 << 32, hot: None };
 /// So many packets, each of another flow, fill any cache.
 const FILLING: u32 = 1 << 20;
+/// So many before anything is timed.
+const WARMING: u32 = 10_000;
+/// Packets that are timed at once: what the machine does to others then, it does in turn to the
+/// scenario and to its floors.
+const SLICE: u32 = 50_000;
 const ONE: Order = Order { flows: 1, hot: None };
 
 struct Case {
@@ -55,6 +71,12 @@ struct Case {
     result: (u32, usize),
 }
 
+/// What a scenario is compared with.
+struct Beside {
+    floor: Case,
+    practical: Case,
+}
+
 /// Measures everything.
 pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Result<Vec<Outcome>> {
     let floors = Floors::load()?;
@@ -65,6 +87,14 @@ pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Re
     });
     let located: Vec<Option<Located>> = located.collect::<Result<_>>()?;
     tables.apply(place)?;
+    let floors_of = |version| {
+        [Subject::Floor, Subject::Practical]
+            .map(|subject| prepare(place, &floors, &tables, Scenario::bare(subject, version), None))
+    };
+    let [floor_v4, practical_v4] = floors_of(4);
+    let [floor_v6, practical_v6] = floors_of(6);
+    let v4 = Beside { floor: floor_v4?, practical: practical_v4? };
+    let v6 = Beside { floor: floor_v6?, practical: practical_v6? };
     let mut cases = Vec::new();
     for (scenario, located) in scenarios.into_iter().zip(located) {
         let name = scenario.name.clone();
@@ -75,8 +105,11 @@ pub(crate) fn run(place: &Place, scenarios: Vec<Scenario>, effort: Effort) -> Re
     for round in 1..=effort.rounds {
         progress(&format!("round {round} of {}", effort.rounds));
         for case in &mut cases {
-            case.measure(&mut tables, effort.packets)
+            let beside = if case.outcome.scenario.version == 6 { &v6 } else { &v4 };
+            let time = case
+                .measure(&mut tables, beside, effort.packets)
                 .with_context(|| case.outcome.scenario.name.clone())?;
+            case.outcome.times.push(time);
         }
     }
     progress("");
@@ -137,7 +170,7 @@ fn prepare(
         other.configure(frame.clone(), config)?;
         others.push(other);
     }
-    let outcome = Outcome { scenario, nanos: Vec::new(), without_entry };
+    let outcome = Outcome { scenario, times: Vec::new(), without_entry };
     Ok(Case { outcome, located, wrapper, others, result: (run.verdict, run.bytes.len()) })
 }
 
@@ -215,14 +248,13 @@ fn connect(
 }
 
 impl Case {
-    fn measure(&mut self, tables: &mut Tables, packets: u32) -> Result<()> {
-        let Some(located) = self.located else {
+    fn measure(&self, tables: &mut Tables, beside: &Beside, packets: u32) -> Result<Time> {
+        let (Subject::Lvs(traffic), Some(located)) = (self.outcome.scenario.subject, self.located)
+        else {
             let memory = self.outcome.scenario.subject == Subject::Memory;
-            self.wrapper.run(if memory { FILLING } else { 10_000 })?;
-            self.outcome.nanos.push(self.timed(packets)?);
-            return Ok(());
+            self.send(if memory { FILLING } else { WARMING })?;
+            return self.timed(beside, packets);
         };
-        let Subject::Lvs(traffic) = self.outcome.scenario.subject else { return Ok(()) };
         match traffic {
             Traffic::New(_) => {
                 tables.get_mut(located.table)?.dataplane.flush(Filter::default());
@@ -239,7 +271,7 @@ impl Case {
         let warm = warm_up(traffic);
         let before = table.counted(event);
         self.wrapper.run(warm)?;
-        let nanos = self.timed(packets)?;
+        let time = self.timed(beside, packets)?;
         let counted = table.counted(event) - before;
         let sent = u64::from(warm) + u64::from(packets) * u64::from(self.outcome.scenario.cpus);
         // So often a flow without an entry may come among as many packets as there are flows.
@@ -251,12 +283,26 @@ impl Case {
             "{counted} packets of {sent} were counted as {}",
             event.name()
         );
-        self.outcome.nanos.push(nanos);
-        Ok(())
+        Ok(time)
+    }
+
+    /// Measures in slices, and the floors between them.
+    fn timed(&self, Beside { floor, practical }: &Beside, packets: u32) -> Result<Time> {
+        // Two CPUs begin and end together only about: the fewer times, the better.
+        let slices = if self.others.is_empty() { (packets / SLICE).max(1) } else { 1 };
+        let mut time = Time { nanos: 0.0, floor: 0.0, practical: 0.0 };
+        floor.send(WARMING)?;
+        practical.send(WARMING)?;
+        for _ in 0..slices {
+            time.floor += floor.send(packets / slices)? / f64::from(slices);
+            time.practical += practical.send(packets / slices)? / f64::from(slices);
+            time.nanos += self.send(packets / slices)? / f64::from(slices);
+        }
+        Ok(time)
     }
 
     /// Nanoseconds per packet, of the slowest CPU, if the last packets came out as the first one did.
-    fn timed(&self, packets: u32) -> Result<u32> {
+    fn send(&self, packets: u32) -> Result<f64> {
         let runs = thread::scope(|scope| {
             let others = self.others.iter().map(|other| scope.spawn(|| other.run(packets)));
             let others: Vec<_> = others.collect();
@@ -271,7 +317,7 @@ impl Case {
             let result = (run.verdict, run.bytes.len());
             ensure!(result == self.result, "verdict and length became {result:?}");
         }
-        Ok(runs.iter().map(|run| run.nanos).max().unwrap_or(0))
+        Ok(runs.iter().map(|run| run.nanos).fold(0.0, f64::max))
     }
 
     /// Opens connections until each takes the place of another.
@@ -316,8 +362,8 @@ fn flows(traffic: Traffic) -> u64 {
 fn warm_up(traffic: Traffic) -> u32 {
     match traffic {
         Traffic::Known(_, order) | Traffic::Until(_, _, order) | Traffic::Reply(_, order) => {
-            u32::try_from(order.flows.clamp(10_000, FILLING.into())).unwrap_or(FILLING)
+            u32::try_from(order.flows.clamp(WARMING.into(), FILLING.into())).unwrap_or(FILLING)
         }
-        Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => 10_000,
+        Traffic::New(_) | Traffic::Flood(_) | Traffic::Foreign | Traffic::Arp => WARMING,
     }
 }

@@ -46,7 +46,7 @@ fn bar(row: &Row) -> Bar {
     Bar {
         name: row.name.clone(),
         length: row.to_practical,
-        label: format!("{:.2}  ({} ns)", row.to_practical, row.nanos.median),
+        label: format!("{:.2}  ({:.0} ns)", row.to_practical, row.nanos.median),
         colour: match row.is_met() {
             Some(true) => OURS,
             Some(false) => BAD,

@@ -3,68 +3,89 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    measure::{Effort, Outcome},
-    scenario::{Subject, Target},
+    measure::{Effort, Outcome, Time},
+    scenario::{MEMORY, Target},
 };
 
 const REMEMBERS_NOTHING: &str = "moved, tunnel by mh, v4, 1 Mi";
 const REMEMBERS_ALL: &str = "tunnel tcp v4, 1 Mi";
-const MEMORY: &str = "M, P and a random read, 1 Mi";
-const PRACTICAL: &str = "P, swap and encapsulate, v4";
 
 /// The whole result.
 pub(crate) struct Report {
     effort: Effort,
     pub(crate) rows: Vec<Row>,
+    limit: Option<Limit>,
 }
 
 /// One scenario.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) nanos: Spread,
-    /// Median, as a multiple of F's and P's for the same IP version.
-    pub(crate) to_floor: f64,
+    /// Multiples of F and P: the median of what the rounds gave, each compared with what it was
+    /// measured beside.
+    to_floor: f64,
     pub(crate) to_practical: f64,
-    /// Likewise of the fastest rounds: steadier where others use the machine.
+    /// The fastest round as a multiple of the fastest of F and P.
     best_to_floor: f64,
     best_to_practical: f64,
     pub(crate) target: Option<Target>,
-    /// What the target is a multiple of, in nanoseconds; `None`: it was not measured.
-    base: Option<u32>,
+    /// The multiple of what the target is one of; `None`: that was not measured.
+    to_target: Option<f64>,
     without_entry: u64,
 }
 
 /// Nanoseconds per packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Spread {
-    pub(crate) median: u32,
-    pub(crate) least: u32,
-    pub(crate) most: u32,
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
 }
 
 impl Spread {
-    fn of(nanos: &[u32]) -> Option<Self> {
-        let mut sorted = nanos.to_vec();
-        sorted.sort_unstable();
+    fn of(nanos: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = nanos.collect();
+        sorted.sort_unstable_by(f64::total_cmp);
         let median = *sorted.get(sorted.len() / 2)?;
         Some(Self { median, least: *sorted.first()?, most: *sorted.last()? })
     }
 }
 
 impl Row {
+    fn new(outcome: &Outcome, all: &[Outcome]) -> Option<Self> {
+        let Outcome { scenario, times, without_entry } = outcome;
+        let spread = |of: fn(&Time) -> f64| Spread::of(times.iter().map(of));
+        let nanos = spread(|time| time.nanos)?;
+        let to_floor = spread(|time| time.nanos / time.floor)?.median;
+        let to_practical = spread(|time| time.nanos / time.practical)?.median;
+        Some(Self {
+            name: scenario.name.clone(),
+            nanos,
+            to_floor,
+            to_practical,
+            best_to_floor: nanos.least / spread(|time| time.floor)?.least,
+            best_to_practical: nanos.least / spread(|time| time.practical)?.least,
+            target: scenario.target,
+            to_target: scenario.target.and_then(|target| match target {
+                Target::Floor(_) => Some(to_floor),
+                Target::Practical(_) => Some(to_practical),
+                Target::Times(_, of) => named(all, of).and_then(|of| {
+                    let rounds = times.iter().zip(&of.times);
+                    Some(Spread::of(rounds.map(|(time, of)| time.nanos / of.nanos))?.median)
+                }),
+            }),
+            without_entry: *without_entry,
+        })
+    }
+
     /// Whether the target is met; `None`: there is none.
     pub(crate) fn is_met(&self) -> Option<bool> {
-        let (Target::Floor(most) | Target::Practical(most) | Target::Times(most, _)) =
-            self.target?;
-        Some(f64::from(self.nanos.median) <= most * f64::from(self.base?))
+        Some(self.to_target? <= self.target?.most())
     }
 
     /// The target, as a multiple of P.
     pub(crate) fn most_practical(&self) -> Option<f64> {
-        let (Target::Floor(most) | Target::Practical(most) | Target::Times(most, _)) =
-            self.target?;
-        let practical = f64::from(self.nanos.median) / self.to_practical;
-        Some(most * f64::from(self.base?) / practical)
+        Some(self.target?.most() * self.to_practical / self.to_target?)
     }
 
     fn line(&self, width: usize) -> String {
@@ -81,7 +102,7 @@ impl Row {
         };
         let Spread { median, least, most } = self.nanos;
         format!(
-            "{:width$}  {median:>6} {least:>6} {most:>6}  {:>5.2} {:>5.2}  {:>5.2} {:>5.2}  \
+            "{:width$}  {median:>6.1} {least:>6.1} {most:>6.1}  {:>5.2} {:>5.2}  {:>5.2} {:>5.2}  \
              {target:>8} {met}{without}",
             self.name, self.to_floor, self.to_practical, self.best_to_floor, self.best_to_practical,
         )
@@ -90,48 +111,17 @@ impl Row {
 
 impl Report {
     pub(crate) fn new(effort: Effort, outcomes: &[Outcome]) -> Result<Self> {
-        let floor = |subject: Subject, version: u8| {
-            let is = |outcome: &&Outcome| {
-                outcome.scenario.subject == subject && outcome.scenario.version == version
-            };
-            outcomes.iter().find(is).and_then(|outcome| Spread::of(&outcome.nanos))
-        };
-        let rows = outcomes.iter().map(|outcome| {
-            let version = outcome.scenario.version;
-            let nanos = Spread::of(&outcome.nanos)?;
-            let (f, p) = (floor(Subject::Floor, version)?, floor(Subject::Practical, version)?);
-            let ratio = |nanos: u32, floor: u32| f64::from(nanos) / f64::from(floor.max(1));
-            Some(Row {
-                name: outcome.scenario.name.clone(),
-                nanos,
-                to_floor: ratio(nanos.median, f.median),
-                to_practical: ratio(nanos.median, p.median),
-                best_to_floor: ratio(nanos.least, f.least),
-                best_to_practical: ratio(nanos.least, p.least),
-                target: outcome.scenario.target,
-                base: match outcome.scenario.target {
-                    None => None,
-                    Some(Target::Floor(_)) => Some(f.median),
-                    Some(Target::Practical(_)) => Some(p.median),
-                    Some(Target::Times(_, of)) => outcomes
-                        .iter()
-                        .find(|other| other.scenario.name == of)
-                        .and_then(|other| Spread::of(&other.nanos))
-                        .map(|nanos| nanos.median),
-                },
-                without_entry: outcome.without_entry,
-            })
-        });
+        let rows = outcomes.iter().map(|outcome| Row::new(outcome, outcomes));
         let rows = rows.collect::<Option<_>>().context("something was not measured")?;
-        Ok(Self { effort, rows })
+        Ok(Self { effort, rows, limit: limit(outcomes) })
     }
 
     pub(crate) fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
         let mut text = format!(
             "ns per packet: median, least and most of {} rounds of {} packets each\n\
-             F, P: multiples of the medians; F', P': of the least; of the same IP version\n\
-             *: of the same with 1 Mi flows, or with a table that is not full\n\n\
+             F, P: multiples of both floors of the same IP version, measured in between, median\n\
+             F', P': of the fastest rounds; *: of the same with 1 Mi flows, or a table not full\n\n\
              {:width$}  {:>6} {:>6} {:>6}  {:>5} {:>5}  {:>5} {:>5}  {:>8}\n",
             self.effort.rounds,
             self.effort.packets,
@@ -149,23 +139,12 @@ impl Report {
             text += row.line(width).trim_end();
             text.push('\n');
         }
-        if let Some((nanos, times)) = self.limit() {
-            let limit = format!("limit at 1 Mi, {REMEMBERS_NOTHING} + M - P: {nanos} ns");
+        if let Some(Limit { nanos, times }) = self.limit {
+            let limit = format!("limit at 1 Mi, {REMEMBERS_NOTHING} + M - P: {nanos:.1} ns");
             let ours = format!("{REMEMBERS_ALL}: {times:.2} times that (target 1.1)");
             text = [text, limit, ours].join("\n") + "\n";
         }
         text
-    }
-
-    /// What a packet of one of 1 Mi flows costs without any table, and a dependent read from memory
-    /// besides: the least that a table costs; and how many times that ours does.
-    fn limit(&self) -> Option<(u32, f64)> {
-        let median =
-            |name: &str| self.rows.iter().find(|row| row.name == name).map(|row| row.nanos.median);
-        let [nothing, all, read, practical] =
-            [REMEMBERS_NOTHING, REMEMBERS_ALL, MEMORY, PRACTICAL].map(median);
-        let limit = (nothing? + read?).saturating_sub(practical?);
-        Some((limit, f64::from(all?) / f64::from(limit.max(1))))
     }
 
     pub(crate) fn json(&self) -> Result<String> {
@@ -196,8 +175,35 @@ impl Report {
             "rounds": self.effort.rounds,
             "packets": self.effort.packets,
             "scenarios": rows,
-            "limit_at_1_mi": self.limit().map(|(nanos, _)| nanos),
+            "limit_at_1_mi": self.limit.map(|limit| limit.nanos),
         });
         Ok(serde_json::to_string_pretty(&all)? + "\n")
     }
+}
+
+/// The least that a table costs at 1 Mi flows: what a packet of one of them costs without any, and a
+/// dependent read from memory besides.
+#[derive(Clone, Copy)]
+struct Limit {
+    nanos: f64,
+    /// How many times that ours takes.
+    times: f64,
+}
+
+/// `None`: not all that it takes was measured.
+fn limit(outcomes: &[Outcome]) -> Option<Limit> {
+    let [nothing, all, read] =
+        [REMEMBERS_NOTHING, REMEMBERS_ALL, MEMORY].map(|name| named(outcomes, name));
+    let rounds = nothing?.times.iter().zip(&all?.times).zip(&read?.times);
+    let limits = rounds.map(|((nothing, all), read)| {
+        let limit = nothing.nanos + read.nanos - read.practical;
+        (limit, all.nanos / limit)
+    });
+    let (nanos, times): (Vec<_>, Vec<_>) = limits.unzip();
+    let median = |values: Vec<f64>| Some(Spread::of(values.into_iter())?.median);
+    Some(Limit { nanos: median(nanos)?, times: median(times)? })
+}
+
+fn named<'o>(outcomes: &'o [Outcome], name: &str) -> Option<&'o Outcome> {
+    outcomes.iter().find(|outcome| outcome.scenario.name == name)
 }

@@ -75,6 +75,16 @@ pub(crate) struct Service {
 }
 
 impl Scenario {
+    /// What others are compared with.
+    pub(crate) fn bare(subject: Subject, version: u8) -> Self {
+        let name = match subject {
+            Subject::Floor => format!("F, bare XDP_TX, v{version}"),
+            Subject::Practical => format!("P, swap and encapsulate, v{version}"),
+            Subject::Memory | Subject::Lvs(_) => MEMORY.to_owned(),
+        };
+        Self { name, version, subject, cpus: 1, target: None }
+    }
+
     /// Bytes that are added to each packet.
     pub(crate) fn outer(&self) -> u16 {
         let method = match self.subject {
@@ -106,6 +116,13 @@ pub(crate) enum Target {
 use Target::{Floor, Practical, Times};
 
 impl Target {
+    /// The multiple.
+    pub(crate) fn most(self) -> f64 {
+        match self {
+            Floor(most) | Practical(most) | Times(most, _) => most,
+        }
+    }
+
     /// Addresses are four times as long: it may be a quarter more.
     fn for_ipv6(self) -> Self {
         const MORE: f64 = 1.25;
@@ -116,6 +133,9 @@ impl Target {
         }
     }
 }
+
+/// The row of [`Subject::Memory`].
+pub(crate) const MEMORY: &str = "M, P and a random read, 1 Mi";
 
 /// Rows that are always measured.
 pub(crate) const FLOORS: usize = 4;
@@ -160,23 +180,9 @@ const FOREIGN: [(&str, Traffic, Option<Target>); 2] = [
 /// others and take long to prepare.
 pub(crate) fn all(quick: bool, wanted: impl Fn(&str) -> bool) -> Vec<Scenario> {
     let floors = [4, 6].into_iter().flat_map(|version| {
-        [(Subject::Floor, "F, bare XDP_TX"), (Subject::Practical, "P, swap and encapsulate")].map(
-            |(subject, name)| Scenario {
-                name: format!("{name}, v{version}"),
-                version,
-                subject,
-                cpus: 1,
-                target: None,
-            },
-        )
+        [Subject::Floor, Subject::Practical].map(|subject| Scenario::bare(subject, version))
     });
-    let memory = Scenario {
-        name: "M, P and a random read, 1 Mi".to_owned(),
-        version: 4,
-        subject: Subject::Memory,
-        cpus: 1,
-        target: None,
-    };
+    let memory = Scenario::bare(Subject::Memory, 4);
     let rows = [memory]
         .into_iter()
         .chain(known())

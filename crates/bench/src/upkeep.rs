@@ -99,10 +99,10 @@ fn meanwhile(
     text: &mut String,
 ) -> Result<()> {
     writeln!(text, "{:18} {:>8}", "meanwhile", "ns per packet")?;
-    writeln!(text, "{:18} {:8}", "nothing", beside(tables, sender, None, rounds)?)?;
+    writeln!(text, "{:18} {:8.1}", "nothing", beside(tables, sender, None, rounds)?)?;
     for work in [COUNT, LIST, SNAPSHOT, SWEEP] {
         let nanos = beside(tables, sender, Some(&work), rounds)?;
-        writeln!(text, "{:18} {nanos:8}", work.name)?;
+        writeln!(text, "{:18} {nanos:8.1}", work.name)?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ fn beside(
     sender: &Wrapper,
     work: Option<&Work>,
     rounds: usize,
-) -> Result<u32> {
+) -> Result<f64> {
     progress(&format!("packets beside: {}", work.map_or("nothing", |work| work.name)));
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -152,10 +152,10 @@ fn beside(
     })
 }
 
-fn send(sender: &Wrapper, rounds: usize) -> Result<Vec<u32>> {
+fn send(sender: &Wrapper, rounds: usize) -> Result<Vec<f64>> {
     sys::stay_on(thread::available_parallelism()?.get() - 1)?;
-    let mut nanos: Vec<u32> =
+    let mut nanos: Vec<f64> =
         (0..rounds).map(|_| Ok(sender.run(PACKETS)?.nanos)).collect::<Result<_>>()?;
-    nanos.sort_unstable();
+    nanos.sort_unstable_by(f64::total_cmp);
     Ok(nanos)
 }
