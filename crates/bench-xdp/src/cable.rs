@@ -1,7 +1,7 @@
 //! The ends of a cable: a generator of live frames, and a sink that counts what arrives.
 use aya_ebpf::{
     bindings::xdp_action::{XDP_ABORTED, XDP_DROP, XDP_TX},
-    btf_maps::Array,
+    btf_maps::PerCpuArray,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
@@ -14,10 +14,10 @@ use crate::{
 
 /// Frames that arrived: for servers, by the last byte of their MAC address; for others, at 0.
 #[btf_map]
-static ARRIVED: Array<u64, 256> = Array::new();
-/// How the last of them began.
+static ARRIVED: PerCpuArray<u64, 256> = PerCpuArray::new();
+/// How the last of them began. This and the above for each queue, which is polled on a CPU of its own.
 #[btf_map]
-static SAMPLE: Array<Sample, 1> = Array::new();
+static SAMPLE: PerCpuArray<Sample, 1> = PerCpuArray::new();
 
 /// Makes a frame one of the next flow, with correct checksums of IPv4 and TCP, and sends it. What
 /// it was before is of no consequence: the kernel uses a frame again after it was sent.
@@ -63,7 +63,7 @@ fn count(ctx: &XdpContext) -> Option<()> {
         _ => return None,
     };
     let arrived = ARRIVED.get_ptr_mut(index.into())?;
-    // SAFETY: only the one thread that polls the interface writes it.
+    // SAFETY: only the one thread that polls a queue writes what is its CPU's.
     unsafe { *arrived += 1 };
     let sample = SAMPLE.get_ptr_mut(0)?;
     // SAFETY: likewise, and user space looks at it only when nothing is on its way.

@@ -121,7 +121,7 @@ impl Report {
         let mut text = format!(
             "ns per packet: median, least and most of {} rounds of {} packets each\n\
              F, P: multiples of both floors of the same IP version, measured in between, median\n\
-             F', P': of the fastest rounds; *: of the same with 1 Mi flows, or a table not full\n\n\
+             F', P': of the fastest rounds; *: of the same with 1 Mi flows, with a table not full, on one CPU\n\n\
              {:width$}  {:>6} {:>6} {:>6}  {:>5} {:>5}  {:>5} {:>5}  {:>8}\n",
             self.effort.rounds,
             self.effort.packets,

@@ -1,7 +1,7 @@
-//! What receiving costs: the thread of the kernel that does it for one interface.
+//! What receiving costs: the threads of the kernel that do it for one interface.
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     link::{self, End},
@@ -9,7 +9,7 @@ use crate::{
     sys,
 };
 
-/// The thread that receives all of one interface ("threaded NAPI"): XDP, routing and whatever else
+/// The thread that receives all of one queue ("threaded NAPI"): XDP, routing and whatever else
 /// the kernel does with a packet happens on it, up to the queue of the next interface or socket.
 #[derive(Clone, Debug)]
 pub struct Poller {
@@ -17,8 +17,14 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Has an interface that is up receive on a thread of its own.
+    /// Has an interface that is up, and has one queue, receive on a thread of its own.
     pub fn start(namespace: &Namespace, interface: &str) -> Result<Self> {
+        let mut pollers = Self::start_each(namespace, interface, 1)?;
+        pollers.pop().with_context(|| format!("no thread receives for {interface}"))
+    }
+
+    /// Likewise each of the queues of an interface, in their order.
+    pub fn start_each(namespace: &Namespace, interface: &str, queues: usize) -> Result<Vec<Self>> {
         let before = threads_of(interface)?;
         link::receive_xdp(End { namespace, interface })?;
         // `ip netns exec` shows the namespace's own /sys.
@@ -30,11 +36,15 @@ impl Poller {
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "cannot write {file}: {}", said.trim());
         let now = threads_of(interface)?;
-        let new: Vec<_> = now.iter().filter(|thread| !before.contains(thread)).collect();
-        match *new {
-            [thread] => Ok(Self { thread: *thread }),
-            _ => bail!("{} new threads receive for {interface} instead of one", new.len()),
-        }
+        let new =
+            now.into_iter().filter(|(_, thread)| !before.iter().any(|(_, old)| old == thread));
+        let new: Vec<_> = new.map(|(_, thread)| Self { thread }).collect();
+        ensure!(
+            new.len() == queues,
+            "{} new threads receive for {interface} instead of {queues}",
+            new.len()
+        );
+        Ok(new)
     }
 
     /// Has it run on one CPU only.
@@ -69,8 +79,9 @@ pub(crate) fn run_time(task: &Path) -> Result<Duration> {
     nanoseconds.map(Duration::from_nanos).with_context(|| format!("{}: {text}", file.display()))
 }
 
-/// The threads that receive for interfaces of this name, in whatever namespace.
-fn threads_of(interface: &str) -> Result<Vec<u32>> {
+/// The threads that receive for interfaces of this name, in whatever namespace, each behind the last
+/// part of its name: a number, which grows with the queue.
+fn threads_of(interface: &str) -> Result<Vec<(Option<u32>, u32)>> {
     let mut prefix = format!("napi/{interface}-");
     prefix.truncate(15); // of the name of a thread, the kernel keeps so much
     let mut threads = Vec::new();
@@ -79,9 +90,10 @@ fn threads_of(interface: &str) -> Result<Vec<u32>> {
         let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // One that has ended meanwhile is not looked for.
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if name.starts_with(&prefix) {
-            threads.push(thread);
+        if let Some(number) = name.trim().strip_prefix(&prefix) {
+            threads.push((number.parse().ok(), thread));
         }
     }
+    threads.sort_unstable();
     Ok(threads)
 }

@@ -1,10 +1,10 @@
 //! A cable from the outside, where packets come from and arrive, to a director.
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunAttrs, TestRunOptions,
-    maps::Array,
+    maps::{Array, MapData, PerCpuArray},
     programs::{Xdp, XdpMode},
 };
 use lvs_core::wire::Protocol;
@@ -22,10 +22,6 @@ const BATCH: u32 = 128;
 /// Frames between two rests. Where ordinary threads would wait for real-time ones for a second, the
 /// kernel lets them go first for a while: then the generator would not wait for the director.
 const BURST: u32 = 200 * BATCH;
-/// All that happens to packets happens here, in turns: the director's thread goes before the
-/// sink's, and that before the generator. So nobody ever finds a queue full, or waits for a CPU
-/// that sleeps.
-const CPU: usize = 0;
 const DIRECTOR_PRIORITY: u8 = 20;
 const SINK_PRIORITY: u8 = 10;
 /// A packet that has not arrived by then is lost.
@@ -33,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Servers; their numbers begin with 1.
 pub(crate) const SERVERS: u16 = 16;
 
-/// Both ends, each in a namespace of its own.
+/// Both ends, each in a namespace of its own, with as many queues as there are lanes.
 pub(crate) struct Cable {
     outside: Namespace,
     /// The machine that sends packets on, by the interface by which they came.
@@ -42,10 +38,18 @@ pub(crate) struct Cable {
     pub(crate) link: String,
     /// Its place in the network.
     pub(crate) place: Place,
-    poller: Poller,
-    ebpf: Ebpf,
+    lanes: Vec<Lane>,
+    sink: Ebpf,
     /// Number of the outside's interface.
     interface: u32,
+}
+
+/// All that happens to the packets of one queue, on the CPU of its number, in turns: the director's
+/// thread goes before the sink's, and that before the generator. So nobody ever finds a queue full, or
+/// waits for a CPU that sleeps.
+struct Lane {
+    generator: Ebpf,
+    director: Poller,
 }
 
 /// What packets are sent.
@@ -64,7 +68,7 @@ pub(crate) struct Stream {
 pub(crate) struct Passage {
     /// Those that arrived at the sink.
     pub(crate) arrived: u64,
-    /// For how long the director's thread ran.
+    /// For how long the director's threads ran.
     pub(crate) ran: Duration,
 }
 
@@ -89,7 +93,7 @@ impl Stream {
 
 impl Cable {
     /// Lays it. What the director does with packets is still to be set up.
-    pub(crate) fn lay(lab: &Lab, number: usize) -> Result<Self> {
+    pub(crate) fn lay(lab: &Lab, number: usize, lanes: usize) -> Result<Self> {
         let director = lab.namespace(&format!("director{number}"))?;
         let outside = lab.namespace(&format!("outside{number}"))?;
         let (link, far) = (format!("d{number}"), format!("o{number}"));
@@ -103,43 +107,72 @@ impl Cable {
             director.sysctl(&format!("net.ipv4.conf.default.{name}"), value)?;
         }
         let name = outside.name();
-        director.ip(&[format!("link add {link} type veth peer name {far} netns {name}")])?;
+        let queues = format!("numtxqueues {lanes} numrxqueues {lanes}");
+        let peer = format!("peer name {far} {queues} netns {name}");
+        director.ip(&[format!("link add {link} {queues} type veth {peer}")])?;
         outside.ip(&[format!("link set {far} up")])?;
         let place = director.run(|| Place::on(&director, &link))?;
-        let poller = Poller::start(&director, &link)?;
-        let sink = Poller::start(&outside, &far)?;
-        for (poller, priority) in [(&poller, DIRECTOR_PRIORITY), (&sink, SINK_PRIORITY)] {
-            poller.pin(CPU)?;
-            poller.prefer(priority)?;
+        let pollers = Poller::start_each(&director, &link, lanes)?;
+        let sinks = Poller::start_each(&outside, &far, lanes)?;
+        for (pollers, priority) in [(&pollers, DIRECTOR_PRIORITY), (&sinks, SINK_PRIORITY)] {
+            for (cpu, poller) in pollers.iter().enumerate() {
+                poller.pin(cpu)?;
+                poller.prefer(priority)?;
+            }
         }
-        let (ebpf, interface) = outside.run(|| Ok((load(&far)?, sys::interface(&far)?)))?;
-        Ok(Self { outside, director, link, place, poller, ebpf, interface })
+        let (sink, interface) = outside.run(|| Ok((sink(&far)?, sys::interface(&far)?)))?;
+        let lanes =
+            pollers.into_iter().map(|director| Ok(Lane { generator: generator()?, director }));
+        let lanes = lanes.collect::<Result<_>>()?;
+        Ok(Self { outside, director, link, place, lanes, sink, interface })
     }
 
-    /// Sends the next packets of a stream and waits until all have arrived, or no more will.
+    /// Sends the next packets of a stream, each lane as many, and waits until all have arrived, or no
+    /// more will.
     pub(crate) fn send(&mut self, stream: &mut Stream, packets: u32) -> Result<Passage> {
-        let (start, config) = stream.config();
-        let map = self.ebpf.map_mut("CONFIG").context("the generator lacks CONFIG")?;
-        Array::<_, Config>::try_from(map)?.set(0, config, 0)?;
-        stream.next += u64::from(packets);
-        let (before, ran) = (self.arrived()?, self.poller.ran()?);
+        let (before, ran) = (self.arrived(None)?, self.ran()?);
+        let each = packets.div_ceil(u32::try_from(self.lanes.len())?);
+        let shares = (0..packets).step_by(usize::try_from(each.max(1))?);
+        let shares: Vec<u32> = shares.map(|from| each.min(packets - from)).collect();
+        for (lane, share) in self.lanes.iter_mut().zip(&shares) {
+            let map = lane.generator.map_mut("CONFIG").context("the generator lacks CONFIG")?;
+            Array::<_, Config>::try_from(map)?.set(0, stream.config().1, 0)?;
+            stream.next += u64::from(*share);
+        }
+        let (this, start) = (&*self, &stream.config().0);
+        thread::scope(|scope| {
+            let shares = shares.iter().enumerate();
+            let lanes =
+                shares.map(|(cpu, share)| scope.spawn(move || this.send_on(cpu, start, *share)));
+            let lanes: Vec<_> = lanes.collect();
+            lanes.into_iter().try_for_each(|lane| match lane.join() {
+                Ok(sent) => sent,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+        let arrived = self.arrived(None)? - before;
+        Ok(Passage { arrived, ran: self.ran()?.saturating_sub(ran) })
+    }
+
+    /// Sends packets by one lane.
+    fn send_on(&self, cpu: usize, start: &[u8], packets: u32) -> Result<()> {
+        let before = self.arrived(Some(cpu))?;
         let mut sent = 0;
         while sent < packets {
             let burst = BURST.min(packets - sent);
             self.outside.run(|| {
-                pin_here(CPU)?;
-                self.generate(&start, burst)
+                pin_here(cpu)?;
+                self.generate(cpu, start, burst)
             })?;
             sent += burst;
-            let all = || self.arrived().is_ok_and(|now| now - before >= u64::from(sent));
+            let all = || self.arrived(Some(cpu)).is_ok_and(|now| now - before >= u64::from(sent));
             // Those that do not come are told as lost.
             drop(wait_until(PATIENCE, "all packets have arrived", all));
         }
-        let arrived = self.arrived()? - before;
-        Ok(Passage { arrived, ran: self.poller.ran()?.saturating_sub(ran) })
+        Ok(())
     }
 
-    fn generate(&self, start: &[u8], packets: u32) -> Result<()> {
+    fn generate(&self, cpu: usize, start: &[u8], packets: u32) -> Result<()> {
         // `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress.
         let words = [0, u32::try_from(start.len())?, 0, self.interface, 0, 0];
         let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
@@ -150,39 +183,68 @@ impl Cable {
             attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
             ..TestRunOptions::new()
         };
-        let generator: &Xdp = self.ebpf.program("generator").context("no generator")?.try_into()?;
+        let lane = self.lanes.get(cpu).context("no such lane")?;
+        let generator = lane.generator.program("generator").context("no generator")?;
+        let generator: &Xdp = generator.try_into()?;
         generator.test_run(options).context("BPF_PROG_TEST_RUN with live frames")?;
         Ok(())
     }
 
+    fn ran(&self) -> Result<Duration> {
+        self.lanes.iter().map(|lane| lane.director.ran()).sum()
+    }
+
     /// Packets so far at each server; at 0: at none of them.
     pub(crate) fn by_server(&self) -> Result<Vec<u64>> {
-        let map = self.ebpf.map("ARRIVED").context("the sink lacks ARRIVED")?;
-        let map = Array::<_, u64>::try_from(map)?;
-        (0..=SERVERS.into()).map(|server| Ok(map.get(&server, 0)?)).collect()
+        self.counts(|of_cpus| of_cpus.iter().sum())
     }
 
-    fn arrived(&self) -> Result<u64> {
-        Ok(self.by_server()?.iter().sum())
+    /// Packets that arrived so far, by one lane or by all.
+    fn arrived(&self, lane: Option<usize>) -> Result<u64> {
+        let of_lane = |of_cpus: &[u64]| match lane {
+            Some(cpu) => of_cpus.get(cpu).copied().unwrap_or(0),
+            None => of_cpus.iter().sum(),
+        };
+        Ok(self.counts(of_lane)?.iter().sum())
     }
 
-    /// The last frame that arrived.
+    fn counts(&self, of: impl Fn(&[u64]) -> u64) -> Result<Vec<u64>> {
+        let map: PerCpuArray<&MapData, u64> =
+            self.sink.map("ARRIVED").context("the sink lacks ARRIVED")?.try_into()?;
+        (0..=SERVERS.into()).map(|server| Ok(of(&map.get(&server, 0)?))).collect()
+    }
+
+    /// The last frame that arrived by the first lane.
     pub(crate) fn sample(&self) -> Result<Vec<u8>> {
-        let map = self.ebpf.map("SAMPLE").context("the sink lacks SAMPLE")?;
-        let Sample { start, rest } = Array::<_, Sample>::try_from(map)?.get(&0, 0)?;
-        Ok(if rest == [0; 20] { start.to_vec() } else { [&start[..], &rest].concat() })
+        let map: PerCpuArray<&MapData, Sample> =
+            self.sink.map("SAMPLE").context("the sink lacks SAMPLE")?.try_into()?;
+        let of_cpus = map.get(&0, 0)?;
+        let Sample { start, rest } = of_cpus.first().context("no CPU")?;
+        Ok(if *rest == [0; 20] { start.to_vec() } else { [&start[..], rest].concat() })
     }
 }
 
-/// Loads generator and sink, and attaches the sink.
-fn load(link: &str) -> Result<Ebpf> {
-    // A floor's memory, which is not used here.
-    let mut ebpf = EbpfLoader::new().map_max_entries("MEMORY", 1).load(OBJECT)?;
-    let generator: &mut Xdp = ebpf.program_mut("generator").context("no generator")?.try_into()?;
-    generator.load().context("loading the generator")?;
-    let sink: &mut Xdp = ebpf.program_mut("sink").context("no sink")?.try_into()?;
-    sink.load().context("loading the sink")?;
-    sink.attach(link, XdpMode::Driver).context("attaching the sink")?;
+fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut Xdp> {
+    let program = ebpf.program_mut(name).with_context(|| format!("no {name}"))?;
+    let program: &mut Xdp = program.try_into()?;
+    program.load().with_context(|| format!("loading the {name}"))?;
+    Ok(program)
+}
+
+/// The object without a floor's memory, which is not used here.
+fn object() -> Result<Ebpf> {
+    Ok(EbpfLoader::new().map_max_entries("MEMORY", 1).load(OBJECT)?)
+}
+
+fn generator() -> Result<Ebpf> {
+    let mut ebpf = object()?;
+    program(&mut ebpf, "generator")?;
+    Ok(ebpf)
+}
+
+fn sink(link: &str) -> Result<Ebpf> {
+    let mut ebpf = object()?;
+    program(&mut ebpf, "sink")?.attach(link, XdpMode::Driver).context("attaching the sink")?;
     Ok(ebpf)
 }
 
@@ -192,10 +254,27 @@ mod tests {
     use crate::lab::peers::Peer;
 
     #[test]
+    fn each_lane_of_two_passes_its_half_of_a_stream_on_a_cpu_of_its_own() {
+        let lab = Lab::new("lvs-bench-test").expect("these tests need root");
+        let pins = lab.bpffs().expect("mounts");
+        // Threads are found by their interface, in whatever namespace it is.
+        let mut cable = Cable::lay(&lab, 1, 2).expect("is laid");
+        let _director = Peer::Floor.set_up(&lab, pins.path(), &cable).expect("attaches");
+        let mut stream = Stream { kind: Kind::Ack, client: 1 << 28, flows: 1 << 12, next: 0 };
+        let passage = cable.send(&mut stream, 1001).expect("sends");
+        assert_eq!((passage.arrived, stream.next), (1001, 1001));
+        let by_lane = [0, 1].map(|cpu| cable.arrived(Some(cpu)).expect("counts"));
+        assert_eq!(by_lane, [501, 500]);
+        let idle =
+            cable.lanes.iter().find(|lane| lane.director.ran().is_ok_and(|ran| ran.is_zero()));
+        assert!(idle.is_none(), "both of the director's threads did it");
+    }
+
+    #[test]
     fn every_packet_of_a_stream_passes_a_director_once() {
         let lab = Lab::new("lvs-bench-test").expect("these tests need root");
         let pins = lab.bpffs().expect("mounts");
-        let mut cable = Cable::lay(&lab, 0).expect("is laid");
+        let mut cable = Cable::lay(&lab, 0, 1).expect("is laid");
         let hops = Peer::Route(SERVERS);
         let _director = hops.set_up(&lab, pins.path(), &cable).expect("routes");
         let mut stream = Stream { kind: Kind::Ack, client: 1 << 28, flows: 1 << 12, next: 0 };

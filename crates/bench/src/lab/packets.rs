@@ -1,5 +1,5 @@
 //! What one packet costs the director's CPU.
-use std::{ops::RangeInclusive, path::Path};
+use std::{num::NonZero, ops::RangeInclusive, path::Path, thread};
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_core::forward::Method::{Direct, Nat, Tunnel};
@@ -25,7 +25,9 @@ const KI: u64 = 1 << 10;
 const MI: u64 = 1 << 20;
 
 /// Numbers of flows, their names.
-const ALL: &[(Flows, &str)] = &[
+type Many = &'static [(Flows, &'static str)];
+/// For most.
+const ALL: Many = &[
     (Known(1), "1 flow"),
     (Known(KI), "1 Ki"),
     (Known(64 * KI), "64 Ki"),
@@ -33,17 +35,23 @@ const ALL: &[(Flows, &str)] = &[
     (New, "new flow each"),
 ];
 /// For those who know no flows.
-const SOME: &[(Flows, &str)] = &[(Known(KI), "1 Ki")];
+const SOME: Many = &[(Known(KI), "1 Ki")];
 
-/// What is measured.
-const PEERS: [(Peer, &[(Flows, &str)]); 7] = [
-    (Peer::Floor, SOME),
-    (Peer::Lvs(Direct), ALL),
-    (Peer::Lvs(Tunnel), ALL),
-    (Peer::Lvs(Nat), ALL),
-    (Peer::Route(1), SOME),
-    (Peer::Route(SERVERS), SOME),
-    (Peer::Nft, ALL),
+/// How the name of a row with two queues ends.
+pub(crate) const ON_TWO: &str = ", on 2 queues";
+/// Its flows.
+const TWICE: Many = &[(Known(KI), "1 Ki"), (Known(MI), "1 Mi"), (New, "new flow each")];
+
+/// What is measured, and with how many queues, each on a CPU of its own.
+const PEERS: [(Peer, usize, Many); 8] = [
+    (Peer::Floor, 1, SOME),
+    (Peer::Lvs(Direct), 1, ALL),
+    (Peer::Lvs(Tunnel), 1, ALL),
+    (Peer::Lvs(Tunnel), 2, TWICE),
+    (Peer::Lvs(Nat), 1, ALL),
+    (Peer::Route(1), 1, SOME),
+    (Peer::Route(SERVERS), 1, SOME),
+    (Peer::Nft, 1, ALL),
 ];
 
 /// The client of flow 0; those of new flows lie apart.
@@ -67,6 +75,7 @@ pub(crate) struct Effort {
 /// One row of the table.
 pub(crate) struct Row {
     pub(crate) peer: Peer,
+    queues: usize,
     pub(crate) flows: Flows,
     pub(crate) name: String,
     /// Nanoseconds per packet in each round.
@@ -77,6 +86,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The same director can serve both.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.peer, self.queues) == (other.peer, other.queues)
+    }
+
     pub(crate) fn is_floor(&self) -> bool {
         self.peer == Peer::Floor
     }
@@ -106,13 +120,13 @@ pub(crate) fn measure(
         // A table that is filled with new connections is one's own.
         let same = |stand: &&mut Stand| {
             let first = stand.rows.first();
-            first.is_some_and(|f| f.peer == row.peer && (f.flows == New) == (row.flows == New))
+            first.is_some_and(|f| f.is_like(&row) && (f.flows == New) == (row.flows == New))
         };
         if let Some(stand) = stands.iter_mut().find(same) {
             stand.rows.push(row);
             continue;
         }
-        let cable = Cable::lay(lab, stands.len())?;
+        let cable = Cable::lay(lab, stands.len(), row.queues)?;
         let director = row.peer.set_up(lab, pins, &cable)?;
         stands.push(Stand { cable, director, rows: vec![row] });
     }
@@ -126,15 +140,20 @@ pub(crate) fn measure(
         }
     }
     let mut rows: Vec<Row> = stands.into_iter().flat_map(|stand| stand.rows).collect();
-    let place = |row: &Row| PEERS.iter().position(|(peer, _)| *peer == row.peer);
+    let place = |row: &Row| {
+        PEERS.iter().position(|(peer, queues, _)| (*peer, *queues) == (row.peer, row.queues))
+    };
     rows.sort_by_key(place);
     drop(raised);
     Ok(rows)
 }
 
 fn rows(most: u64, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
-    let all = PEERS.into_iter().flat_map(|(peer, flows)| flows.iter().map(move |f| (peer, *f)));
-    let rows = all.map(|(peer, (flows, flows_name))| {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let possible = PEERS.into_iter().filter(|(_, queues, _)| *queues <= cpus);
+    let all = possible
+        .flat_map(|(peer, queues, flows)| flows.iter().map(move |flows| (peer, queues, *flows)));
+    let rows = all.map(|(peer, queues, (flows, flows_name))| {
         let known = |count| Stream { kind: Kind::Ack, client: CLIENT, flows: count, next: 0 };
         let stream = match flows {
             Known(count) => known(count),
@@ -144,7 +163,8 @@ fn rows(most: u64, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
             Peer::Floor | Peer::Route(_) => peer.name(),
             Peer::Lvs(_) | Peer::Nft => format!("{}, {flows_name}", peer.name()),
         };
-        Row { peer, flows, name, nanos: Vec::new(), lost: 0, stream }
+        let name = if queues == 1 { name } else { format!("{name}{ON_TWO}") };
+        Row { peer, queues, flows, name, nanos: Vec::new(), lost: 0, stream }
     });
     let small = |row: &Row| row.flows == New || row.stream.flows <= most;
     rows.filter(|row| small(row) && (row.peer == Peer::Floor || wanted(&row.name))).collect()

@@ -105,6 +105,7 @@ impl Report {
                 "{name:width$}  {median:>7.0} {least:>7.0} {most:>7.0}  {to_floor:>6.2}  {lost:>5}"
             ));
         }
+        lines.extend(self.growth());
         lines.extend([
             String::new(),
             format!(
@@ -127,6 +128,16 @@ impl Report {
             ));
         }
         lines.join("\n") + "\n"
+    }
+
+    /// What two queues at once get done, beside one alone.
+    fn growth(&self) -> impl Iterator<Item = String> {
+        self.packets.iter().filter_map(|two| {
+            let name = two.name.strip_suffix(packets::ON_TWO)?;
+            let one = self.packets.iter().find(|row| row.name == name)?;
+            let times = 2.0 * one.nanos.median / two.nanos.median;
+            Some(format!("{}: {times:.2} times the packets of one (target 1.8)", two.name))
+        })
     }
 
     pub(crate) fn json(&self) -> Result<String> {
