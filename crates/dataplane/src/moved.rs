@@ -155,10 +155,14 @@ impl Places {
             (ring, any.then_some(Before { hashing, servers, until }))
         };
         let mut new = Self { hashing, moved, ring, before };
-        // A change that moves nobody gives nobody more time.
         if let (Some(before), Some(old)) = (&mut new.before, old) {
-            let had = old.before.as_ref().filter(|had| had.servers == before.servers);
-            before.until = had.filter(|_| old.ring == new.ring).map_or(until, |had| had.until);
+            let moves_nobody = |had: &Before| had.servers == before.servers && old.ring == new.ring;
+            before.until = match &old.before {
+                // A change that moves nobody gives nobody more time; none gives anybody less: timeouts
+                // may have become shorter since the last one.
+                Some(had) if moves_nobody(had) || had.until.since(until) > 0 => had.until,
+                _ => until,
+            };
         }
         new
     }

@@ -223,6 +223,24 @@ fn timeouts_that_become_shorter_with_the_change_forget_nobody_earlier() {
     }
 }
 
+#[test]
+fn timeouts_that_become_shorter_before_the_next_change_forget_nobody_earlier() {
+    let longer = Timeouts { established: Duration::from_hours(1), ..Timeouts::default() };
+    let service = |servers, timeouts| PlannedService {
+        timeouts,
+        ..hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, servers)
+    };
+    let mut bench = Bench::new(&service(4, longer));
+    let ways: Vec<_> = (0..400).map(|n| way(&bench.send(Protocol::Tcp, client(n), SYN))).collect();
+    bench.put(&service(5, longer));
+    bench.put(&service(5, Timeouts::default()));
+    bench.put(&service(6, Timeouts::default()));
+    bench.pass(1800);
+    for (number, expected) in (0..).zip(&ways) {
+        assert_eq!(&way(&bench.send(Protocol::Tcp, client(number), ACK)), expected);
+    }
+}
+
 /// Each stage of a packet's way reads the service anew, which may have changed in between.
 #[test]
 fn a_packet_whose_service_stops_being_moved_on_its_way_finds_its_entry() {
