@@ -1,4 +1,6 @@
 //! Where a round-robin scheduler stands after its list has changed, as in IPVS.
+use std::collections::{HashMap, HashSet};
+
 use lvs_core::{
     scheduler::{Cursor, Scheduler, wrr},
     tables::Candidate,
@@ -26,26 +28,23 @@ pub(crate) fn translate(
 
 /// IPVS remembers the server that it picked last; when that goes, the one before it in the list.
 fn round_robin(cursor: Cursor, old: &[Candidate], new: &[Candidate]) -> Cursor {
-    let picked = old.get(..cursor.next as usize).unwrap_or(old).iter().rev();
-    let mut places =
-        picked.filter_map(|last| new.iter().position(|candidate| candidate.server == last.server));
-    let next = places.next().and_then(|place| u32::try_from(place + 1).ok()).unwrap_or(0);
+    let places: HashMap<u32, u32> = (1..).zip(new).map(|(next, c)| (c.server, next)).collect();
+    let mut picked = old.get(..cursor.next as usize).unwrap_or(old).iter().rev();
+    let next = picked.find_map(|last| places.get(&last.server).copied()).unwrap_or(0);
     Cursor { next, weight: 0 }
 }
 
 /// IPVS fits the current weight to the new bounds with every server that goes, changes or comes.
 fn weighted(weight: u32, old: &[Candidate], new: &[Candidate]) -> Cursor {
-    let found = |list: &[Candidate], server| {
-        list.iter().find(|candidate: &&Candidate| candidate.server == server).map(|c| c.weight)
-    };
-    let kept: Vec<_> = new.iter().filter(|c| found(old, c.server).is_some()).copied().collect();
+    let known: HashSet<u32> = old.iter().map(|candidate| candidate.server).collect();
+    let kept: Vec<_> = new.iter().filter(|c| known.contains(&c.server)).copied().collect();
     let mut cursor = Cursor { next: 0, weight };
     if kept != old {
         cursor = changed(cursor, bounds(&kept));
     }
     // In the order in which they were added; the bounds grow with them.
     let (mut gcd, mut most) = kept.iter().fold((0, 0), |sum, c| with(sum, c.weight));
-    for added in new.iter().rev().filter(|c| found(old, c.server).is_none()) {
+    for added in new.iter().rev().filter(|c| !known.contains(&c.server)) {
         (gcd, most) = with((gcd, most), added.weight);
         cursor = changed(cursor, wrr::bounds([gcd, most].into_iter()));
     }
