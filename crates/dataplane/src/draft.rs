@@ -1,6 +1,6 @@
 //! The first half of a change: everything new is written where no packet looks yet.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
 };
 
@@ -92,6 +92,7 @@ impl Drafter<'_> {
     /// Prepares the change of some services; the others stay as they are.
     pub(crate) fn update(&mut self, services: &[PlannedService]) -> Result<(), Error> {
         self.check_numbers(services)?;
+        self.check_rings(services)?;
         for planned in services {
             let held = self.mirror.services.get(&planned.key);
             if held.and_then(|held| held.plan.as_ref()) != Some(planned) {
@@ -125,6 +126,39 @@ impl Drafter<'_> {
         if servers > left.into() {
             let held = sizes.servers() - left;
             return Err(sizes.more_servers("servers", u64::from(held) + servers));
+        }
+        Ok(())
+    }
+
+    /// Whether, with these services, there is room for a change of each ring, one after the other: a
+    /// server that fails must never stay open for want of it. A change after which rings can be no
+    /// larger than before is always let through.
+    fn check_rings(&self, plans: &[PlannedService]) -> Result<(), Error> {
+        let of_held = |held: &HeldService| {
+            let record = self.memory.services.read(held.record);
+            record.map_or(0, |record| moved::most_words(record.scheduler, record.moved != 0))
+        };
+        let of_plan = |planned: &PlannedService| {
+            moved::most_words(planned.scheduler as u8, planned.state == Entries::Moved)
+        };
+        let grows = plans.iter().any(|planned| {
+            let held = self.mirror.services.get(&planned.key);
+            of_plan(planned) > held.map_or(0, of_held)
+        });
+        if !grows {
+            return Ok(());
+        }
+        let planned: HashMap<_, _> = plans.iter().map(|plan| (plan.key, of_plan(plan))).collect();
+        let stays = |key: &ServiceKey| {
+            !planned.contains_key(key) && self.draft.removed.binary_search(key).is_err()
+        };
+        let held = self.mirror.services.iter().filter(|(key, _)| stays(key));
+        let words = || planned.values().copied().chain(held.clone().map(|(_, held)| of_held(held)));
+        let all: u64 = words().map(u64::from).sum();
+        let needed = all + u64::from(words().max().unwrap_or(0));
+        let places = self.memory.sizes.ring_places;
+        if needed > places.into() {
+            return Err(Error::Rings { places, needed });
         }
         Ok(())
     }
@@ -315,7 +349,8 @@ impl Drafter<'_> {
         let words = places.words();
         let len = u32::try_from(words.len()).unwrap_or(u32::MAX);
         let free = &mut self.mirror.free.rings;
-        let first = free.take(len).ok_or(Error::Rings { places: free.left(), needed: len })?;
+        let room = Error::Rings { places: free.left(), needed: len.into() };
+        let first = free.take(len).ok_or(room)?;
         self.draft.taken.push(Taken::Ring(first, len));
         for (place, word) in (first..).zip(words) {
             self.memory.rings.write(place, word);

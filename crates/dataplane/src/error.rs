@@ -31,14 +31,14 @@ pub enum Error {
     },
     /// Rings of hash schedulers take more than the tables can have. Nothing was changed.
     #[error(
-        "no room for another ring: {places} places are free and {needed} are needed; give some \
-         services another scheduler than mh"
+        "no room for the rings of hash schedulers: {needed} places are needed and there are {places}; \
+         give some services another scheduler than mh, or the state \"all\""
     )]
     Rings {
-        /// Places that are free.
+        /// Places that there are: all, or those that are free.
         places: u32,
-        /// Places that the ring takes.
-        needed: u32,
+        /// Places that are needed of these.
+        needed: u64,
     },
     /// Too many services share one server behind NAT. Nothing was changed.
     #[error(

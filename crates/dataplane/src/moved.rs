@@ -64,6 +64,13 @@ pub(crate) fn len(service: &Service) -> u32 {
     service.ring_len + if service.before == 0 { 0 } else { Scheduler::places(service.before) + 1 }
 }
 
+/// The most words that a service with this scheduler has there, also while its ring changes.
+pub(crate) const fn most_words(scheduler: u8, moved: bool) -> u32 {
+    // Those of before may be of any scheduler.
+    let before = if moved { Scheduler::places(Scheduler::Mh as u8) + 1 } else { 0 };
+    Scheduler::places(scheduler) + before
+}
+
 impl Places {
     /// Those of a service that was removed and comes back: whoever is still known has an entry.
     pub(crate) fn of_removed(hashing: Hashing) -> Self {

@@ -3,11 +3,11 @@ use lvs_core::{
     connection::{Narrow, Set, Wide, Word},
     hash::Keys,
     journal::{Head, Place},
-    scheduler::mh,
+    scheduler::{Scheduler, mh},
     tables::{Counters, Events, FOLLOWED, IndexLine, Server, Service, Standing},
 };
 
-use crate::error::Error;
+use crate::{error::Error, moved};
 
 /// For how much there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,9 @@ impl Sizes {
         if connections > u32::MAX / 10 {
             return Err(too_large("connections", connections, u32::MAX / 10));
         }
-        let maglev = u64::from(services) * mh::PLACES as u64 * 2;
+        // As many as `Drafter::check_rings` asks for.
+        let maglev =
+            (u64::from(services) + 1) * u64::from(moved::most_words(Scheduler::Mh as u8, true));
         // Not so many that a default table's memory would go beyond 64 bytes for a connection.
         let most = if services > Capacity::default().services { 16 << 20 } else { 8 << 20 };
         let ring_places = maglev.clamp(64 * mh::PLACES as u64, most);

@@ -89,9 +89,10 @@ pub(crate) struct Engine<T, W> {
     inherited: BTreeSet<IpAddr>,
     /// Places of services of which something was observed that the tables do not have yet.
     touched: BTreeSet<usize>,
-    /// The tables are to be brought in line as a whole: at first, and when that failed.
+    /// The tables are to be brought in line as a whole: at first, until that succeeds.
     behind: bool,
-    /// What the log said last about failures that come again every second.
+    /// What the log said last about failures that come again every second; the first: why the tables
+    /// are not in line.
     apply_trouble: Option<String>,
     sweep_trouble: Option<String>,
     about: About,

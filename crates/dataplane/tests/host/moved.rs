@@ -13,7 +13,7 @@ use lvs_core::{
     tables::Event,
     wire::Protocol,
 };
-use lvs_dataplane::{Dataplane, Filter};
+use lvs_dataplane::{Capacity, Dataplane, Filter};
 use lvs_model::{
     desired::{Entries, OnFailure, ServiceKey, Stray, Timeouts},
     plan::{Admission, Plan, PlannedService},
@@ -21,7 +21,7 @@ use lvs_model::{
 
 use crate::{
     packets::{ACK, Outcome, SYN, destination, frame, send},
-    world::{SMALL, address, counted, server, service, tables},
+    world::{KEYS, SMALL, address, counted, server, service, tables},
 };
 
 const VIRTUAL: &str = "192.0.2.10:80";
@@ -261,6 +261,31 @@ fn a_packet_whose_service_stops_being_moved_on_its_way_finds_its_entry() {
             }
         }
     }
+}
+
+/// A server that fails must not stay open because there is no room for the ring without it.
+#[test]
+fn every_ring_that_was_taken_can_change_also_when_all_of_them_do() {
+    let service = |number: u32, servers| {
+        let mut service = hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, servers);
+        let port = u16::try_from(number + 1).unwrap();
+        service.key = ServiceKey::tcp(SocketAddr::new(address(VIRTUAL).ip(), port));
+        service
+    };
+    // Far more services than there are rings for.
+    let capacity = Capacity { services: 4095, servers: 65_535, ..SMALL };
+    let mut tables = Dataplane::in_memory(capacity, 2, KEYS, || {}).unwrap();
+    let taken = (0..4000).take_while(|number| tables.update(&[service(*number, 1)]).is_ok());
+    let taken = u32::try_from(taken.count()).unwrap();
+    assert_eq!(taken, 1023, "as docs/configuration.md says");
+    for number in 0..taken {
+        tables.update(&[service(number, 2)]).unwrap();
+    }
+    for number in 0..taken {
+        tables.update(&[service(number, 1)]).unwrap();
+    }
+    let refused = tables.update(&[service(taken, 1)]).unwrap_err();
+    assert!(refused.to_string().contains("no room for the rings"), "{refused}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         for setting in crate::file::needs_restart(&self.settings, &self.loaded.daemon) {
             warnings.push(format!("[daemon] {setting} takes effect when lvsd starts again"));
         }
-        if self.behind {
+        if self.apply_trouble.is_some() {
             warnings.push("the tables are behind what is desired: see lvsd's log".to_owned());
         }
         Status {

@@ -74,7 +74,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         let fresh = self.file.load(&self.watch.interfaces())?;
         let differences = diff(&self.running, &fresh.desired);
         let restart = crate::file::needs_restart(&self.settings, &fresh.daemon);
-        if fresh.desired != self.running || self.behind {
+        if fresh.desired != self.running || self.apply_trouble.is_some() {
             self.put(fresh.desired.clone())?;
         }
         self.loaded = fresh;

@@ -23,17 +23,18 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         // First: a successor must not close what these tables have open.
         self.save_events();
-        let settled = if self.behind {
-            self.tables.apply(&plan(&self.running, &self.observed))
-        } else {
-            let services =
-                self.touched.iter().filter_map(|place| self.running.services.get(*place));
-            let planned: Vec<_> = services.map(|s| plan_service(s, &self.observed)).collect();
-            self.tables.update(&planned)
-        };
-        self.touched.clear();
-        self.behind = settled.is_err();
-        let trouble = settled.err().map(|error| chain(&error));
+        let mut whole = Ok(());
+        if self.behind {
+            whole = self.tables.apply(&plan(&self.running, &self.observed));
+            self.behind = whole.is_err();
+            self.touched.clear();
+            if self.behind {
+                self.touched.extend(0..self.running.services.len());
+            }
+        }
+        let touched: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
+        let settled = self.update(&touched);
+        let trouble = whole.and(settled).err().map(|error| chain(&error));
         match &trouble {
             None if self.apply_trouble.is_some() => info!("the tables are in line again"),
             Some(trouble) if self.apply_trouble.as_ref() != Some(trouble) => {
@@ -42,6 +43,28 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             Some(_) | None => {}
         }
         self.apply_trouble = trouble;
+    }
+
+    /// Brings the services at these places in line: all at once, or, where the tables have no room for
+    /// that, in as many steps as it takes. Those for which there is none stay touched.
+    fn update(&mut self, places: &[usize]) -> Result<(), T::Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let services = places.iter().filter_map(|place| self.running.services.get(*place));
+        let planned: Vec<_> = services.map(|s| plan_service(s, &self.observed)).collect();
+        match self.tables.update(&planned) {
+            Err(_) if places.len() > 1 => {
+                let (some, rest) = places.split_at(places.len() / 2);
+                let some = self.update(some);
+                some.and(self.update(rest))
+            }
+            Err(error) => {
+                self.touched.extend(places);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// Replaces the desired state, or leaves everything as it was. [`Engine::save`] is to follow at
@@ -56,6 +79,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.touched.clear();
         self.behind = false;
+        self.apply_trouble = None;
         self.forget(&users.unused_of(&self.users));
         self.users = users;
         self.running = desired;

@@ -7,7 +7,7 @@ use lvs_api::{
 };
 use lvs_model::{
     change::{Change, ServerEdit},
-    desired::Server,
+    desired::{Server, ServiceKey},
     observed::Health,
     plan::Admission,
 };
@@ -206,6 +206,40 @@ fn tables_that_fell_behind_catch_up_with_a_tick() {
     assert_eq!(engine.tables.swept, 1);
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
     assert!(engine.ask(Call::Status, 102).unwrap().warnings.is_empty());
+}
+
+/// A server that fails may be one of so many services that the tables have no room for all their
+/// rings at once, or for those of one of them.
+#[test]
+fn a_failed_server_closes_wherever_the_tables_have_room_for_the_change() {
+    let setup = Setup::new();
+    let services = (0..9).map(|number| {
+        format!(
+            "[[service]]\nname = \"s{number}\"\naddress = \"192.0.2.{number}:80\"\n\
+             check = {{ type = \"tcp\" }}\nserver = [{{ address = \"10.0.0.11:80\" }}]\n",
+        )
+    });
+    let text: String = services.collect();
+    setup.write(&format!("[daemon]\ninterfaces = [\"eth0\"]\n{text}"));
+    let mut engine = setup.running();
+    engine.tables.most = Some(2);
+    engine.tables.refused = Some(ServiceKey::tcp(address("192.0.2.4:80")));
+    engine.all_are(Health::Down, 101);
+    let open = |engine: &TestEngine| {
+        let services = engine.tables.held.services.iter();
+        let open = services.filter(|s| s.servers.iter().any(|s| s.admission == Admission::Open));
+        open.map(|service| service.key.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(open(&engine), ["192.0.2.4:80"]);
+    assert_eq!(engine.ask(Call::Status, 101).unwrap().warnings.len(), 1);
+
+    engine.all_are(Health::Up, 102);
+    engine.all_are(Health::Down, 103);
+    assert_eq!(open(&engine), ["192.0.2.4:80"], "later events are not lost");
+    engine.tables.refused = None;
+    engine.on_tick(104);
+    assert!(open(&engine).is_empty());
+    assert!(engine.ask(Call::Status, 104).unwrap().warnings.is_empty());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use lvs_api::{
     types::{Explained, Question},
 };
 use lvs_model::{
+    desired::ServiceKey,
     observed::{Health, Hop, Target},
     plan::{Admission, Plan, PlannedService},
 };
@@ -32,6 +33,10 @@ pub(super) struct FakeTables {
     pub(super) held: Plan,
     pub(super) applied: usize,
     pub(super) refuses: bool,
+    /// More services at once are too many; `None`: none are.
+    pub(super) most: Option<usize>,
+    /// There is no room for this one.
+    pub(super) refused: Option<ServiceKey>,
     pub(super) counters: Counters,
     pub(super) flushed: Vec<Filter>,
     pub(super) swept: usize,
@@ -50,6 +55,10 @@ impl Tables for FakeTables {
     }
 
     fn update(&mut self, services: &[PlannedService]) -> Result<(), Full> {
+        let is_refused = |service: &PlannedService| Some(service.key) == self.refused;
+        if services.len() > self.most.unwrap_or(usize::MAX) || services.iter().any(is_refused) {
+            return Err(Full);
+        }
         let mut plan = self.held.clone();
         plan.services.retain(|held| services.iter().all(|service| service.key != held.key));
         plan.services.extend_from_slice(services);
