@@ -17,6 +17,7 @@ mod dataplane;
 mod draft;
 mod entries;
 mod error;
+mod evict;
 mod explain;
 mod host;
 mod index;

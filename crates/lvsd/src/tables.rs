@@ -1,4 +1,6 @@
 //! The kernel's tables as the engine sees them.
+use std::net::SocketAddr;
+
 use lvs_api::{
     server::{Later, Listing, Watching},
     types::{Connection, Explained, Interface, Load, Question, Traffic, VerdictCount, Watched},
@@ -6,7 +8,10 @@ use lvs_api::{
 use lvs_config::{Daemon, XdpMode};
 use lvs_core::{journal::Change, tables::Event};
 use lvs_dataplane::{Capacity, Dataplane, Mode, Seen, Settings};
-use lvs_model::plan::{Plan, PlannedService};
+use lvs_model::{
+    desired::ServiceKey,
+    plan::{Plan, PlannedService},
+};
 
 use crate::engine::seams::{Counters, Filter, Tables};
 
@@ -104,6 +109,10 @@ impl Tables for KernelTables {
         let (tables, filter) = (self.0.shared(), translated(filter));
         self.0.leave(&filter);
         Later::new(move || tables.flush(filter))
+    }
+
+    fn evict(&mut self, servers: &[(ServiceKey, SocketAddr)]) -> Vec<u64> {
+        self.0.evict(servers)
     }
 
     fn watch(&self, filter: &Filter) -> Watching {

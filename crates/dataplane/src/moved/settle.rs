@@ -105,7 +105,14 @@ impl Dataplane {
     pub fn leave(&mut self, filter: &Filter) {
         let Filter { client: None, state: None, .. } = *filter else { return };
         let mut any = false;
-        for held in self.mirror.services.values() {
+        let services = &self.mirror.services;
+        let only = filter.protocol.zip(filter.virtual_address);
+        let only = only.map(|(protocol, address)| ServiceKey { protocol, address });
+        let held: &mut dyn Iterator<Item = _> = match only {
+            Some(key) => &mut services.get(&key).into_iter(),
+            None => &mut services.values(),
+        };
+        for held in held {
             let service = self.memory.services.read(held.record);
             let Some(service) = service.filter(|service| service.before != 0) else { continue };
             any |= leave(&self.memory, &service, filter);

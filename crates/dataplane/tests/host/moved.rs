@@ -174,6 +174,38 @@ fn the_end_of_a_drain_ends_connections_without_an_entry() {
     }
 }
 
+/// The end of a drain, of a server with connections that have an entry and, moved, of others.
+#[test]
+fn evicted_servers_have_no_connection_and_others_keep_theirs() {
+    for state in [Entries::All, Entries::Moved] {
+        let mut service = hashed(Protocol::Tcp, Scheduler::Mh, state, 4);
+        let mut bench = Bench::new(&service);
+        let way_of = |bench: &Bench, n, flags| way(&bench.send(Protocol::Tcp, client(n), flags));
+        let ways: Vec<_> = (0..400).map(|n| way_of(&bench, n, SYN)).collect();
+        let gone = [0, 1].map(|at| service.servers[at].address);
+        for server in &mut service.servers[..2] {
+            server.admission = Admission::Draining;
+        }
+        bench.put(&service);
+        // With this, every second one has an entry in any case.
+        for number in (0..400).step_by(2) {
+            assert_eq!(way_of(&bench, number, ACK), ways[usize::from(number)]);
+        }
+        let servers = gone.map(|server| (service.key, server));
+        let ended = bench.tables.evict(&servers);
+        assert!(ended.iter().all(|connections| *connections > 0), "{state:?}: {ended:?}");
+        for (number, before) in (0..).zip(&ways) {
+            let now = way_of(&bench, number, ACK);
+            if gone.iter().any(|server| *before == Ok(server.ip())) {
+                assert_ne!(now, *before, "{state:?}");
+            } else {
+                assert_eq!(now, *before, "{state:?}");
+            }
+        }
+        assert_eq!(bench.tables.evict(&servers), [0, 0]);
+    }
+}
+
 #[test]
 fn a_flush_of_the_service_leaves_nobody_with_a_server_of_before() {
     let mut bench = Bench::new(&hashed(Protocol::Tcp, Scheduler::Mh, Entries::Moved, 4));

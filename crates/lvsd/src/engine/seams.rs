@@ -41,6 +41,10 @@ pub(crate) trait Tables {
     /// Forgets connections; tells how many.
     fn flush(&mut self, filter: &Filter) -> Later<u64>;
 
+    /// Forgets the connections of servers of services, cheap where they have none; tells how many each
+    /// had.
+    fn evict(&mut self, servers: &[(ServiceKey, SocketAddr)]) -> Vec<u64>;
+
     /// Watches connections.
     fn watch(&self, filter: &Filter) -> Watching;
 

@@ -274,10 +274,10 @@ fn a_drain_ends_what_is_left_at_its_deadline_and_stays() {
     engine.ask(change(drain("10.0.0.11:80", Some(110)), false), 101).unwrap();
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Draining));
     engine.on_tick(109);
-    assert!(engine.tables.flushed.is_empty());
+    assert!(engine.tables.evicted.is_empty());
     engine.on_tick(110);
-    assert_eq!(engine.tables.flushed[0].server, Some(address("10.0.0.11:80")));
-    assert_eq!(engine.tables.flushed[0].virtual_, Some(address("192.0.2.10:80")));
+    let web = ServiceKey::tcp(address("192.0.2.10:80"));
+    assert_eq!(engine.tables.evicted, [(web, address("10.0.0.11:80"))]);
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Draining));
     let (service, ip) = ("web".to_owned(), address("10.0.0.11:80"));
     engine.ask(change(Change::Resume { service, address: ip }, false), 111).unwrap();
@@ -380,5 +380,5 @@ fn a_filter_by_what_does_not_exist_is_refused() {
     let filter = ConnectionFilter { state, ..ConnectionFilter::default() };
     let refusal = engine.ask(|reply| Call::Flush(filter, reply), 1).unwrap_err();
     assert!(refusal.remedy.unwrap().contains("ESTABLISHED"));
-    assert!(engine.tables.flushed.is_empty());
+    assert!(engine.tables.evicted.is_empty());
 }

@@ -38,7 +38,7 @@ pub(super) struct FakeTables {
     /// There is no room for this one.
     pub(super) refused: Option<ServiceKey>,
     pub(super) counters: Counters,
-    pub(super) flushed: Vec<Filter>,
+    pub(super) evicted: Vec<(ServiceKey, SocketAddr)>,
     pub(super) swept: usize,
 }
 
@@ -83,9 +83,13 @@ impl Tables for FakeTables {
         Later::new(|| 7)
     }
 
-    fn flush(&mut self, filter: &Filter) -> Later<u64> {
-        self.flushed.push(filter.clone());
+    fn flush(&mut self, _: &Filter) -> Later<u64> {
         Later::new(|| 1)
+    }
+
+    fn evict(&mut self, servers: &[(ServiceKey, SocketAddr)]) -> Vec<u64> {
+        self.evicted.extend(servers);
+        servers.iter().map(|_| 1).collect()
     }
 
     fn watch(&self, _: &Filter) -> Watching {
