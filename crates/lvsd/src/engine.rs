@@ -141,7 +141,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         self.told.retain(|target, _| !users.of_target(target).is_empty());
         self.observed.hops.retain(|address, _| !users.of_address(address).is_empty());
         self.inherited.retain(|address| !users.of_address(address).is_empty());
-        self.watch_new(users.targets().cloned().collect());
+        self.watch_new(users.targets().cloned().collect(), Vec::new());
         self.watch_addresses();
     }
 

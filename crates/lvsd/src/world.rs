@@ -2,7 +2,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use lvs_health::Driver;
-use lvs_model::observed::Target;
+use lvs_model::observed::{Health, Target};
 use lvs_netlink::Resolver;
 
 use crate::engine::{HealthEvent, HopEvent, seams::Watch};
@@ -14,7 +14,10 @@ pub(crate) struct World {
 }
 
 impl Watch for World {
-    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target> {
+    fn add_targets(&mut self, targets: Vec<Target>, up: Vec<Target>) -> Vec<Target> {
+        for target in up {
+            self.driver.initial(target, Health::Up);
+        }
         let up = self.driver.add(targets);
         up.iter().map(|target| Target::clone(target)).collect()
     }

@@ -54,8 +54,9 @@ pub(crate) trait Tables {
 
 /// Whoever observes health and ways.
 pub(crate) trait Watch {
-    /// Checks these targets too from now on; returns those that are up from the start.
-    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target>;
+    /// Checks these targets too from now on, of which some count as up until their checks fail;
+    /// returns all that are up from the start.
+    fn add_targets(&mut self, targets: Vec<Target>, up: Vec<Target>) -> Vec<Target>;
 
     /// Checks these targets no more.
     fn remove_targets(&mut self, targets: &[Target]);

@@ -1,9 +1,11 @@
 //! How what is desired and observed reaches the tables. Single changes and events cost time for the
 //! services that they are about, not for all.
+use std::collections::{HashMap, HashSet};
+
 use lvs_api::error::{ApiError, Code};
 use lvs_model::{
     change::Prepared,
-    desired::Desired,
+    desired::{Desired, Server, Service},
     observed::{Health, Target},
     plan::{plan, plan_service},
 };
@@ -72,7 +74,11 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     pub(super) fn put(&mut self, desired: Desired) -> Result<(), ApiError> {
         let users = Users::of(&desired);
         let new = self.users.unused_of(&users).targets;
-        self.watch_new(new.clone());
+        let before: HashMap<_, _> = self.running.services.iter().map(|s| (s.key, s)).collect();
+        let known =
+            desired.services.iter().filter_map(|after| Some((*before.get(&after.key)?, after)));
+        let up = known.flat_map(|(before, after)| self.still_up(before, after)).collect();
+        self.watch_new(new.clone(), up);
         if let Err(error) = self.tables.apply(&plan(&desired, &self.observed)) {
             self.forget_targets(&new);
             return Err(refused(&error));
@@ -99,7 +105,9 @@ impl<T: Tables, W: Watch> Engine<T, W> {
             return Ok(());
         };
         let new: Vec<Target> = self.users.new_targets(after).into_iter().collect();
-        self.watch_new(new.clone());
+        let before = self.running.services.get(place);
+        let up = before.map(|before| self.still_up(before, after)).unwrap_or_default();
+        self.watch_new(new.clone(), up);
         if let Err(error) = self.tables.update(&[plan_service(after, &self.observed)]) {
             self.forget_targets(&new);
             return Err(refused(&error));
@@ -118,8 +126,24 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         Ok(())
     }
 
-    pub(super) fn watch_new(&mut self, targets: Vec<Target>) {
-        let up = self.watch.add_targets(targets);
+    /// What is checked, after a change, of servers that are up by what was checked before: another
+    /// question is no reason to close them until it is answered.
+    fn still_up(&self, before: &Service, after: &Service) -> Vec<Target> {
+        if before == after {
+            return Vec::new();
+        }
+        let is_up = |server: &Server| {
+            let target = before.target_of(server);
+            target.is_none_or(|target| self.observed.health.get(&target) == Some(&Health::Up))
+        };
+        let up: HashSet<_> =
+            before.servers.iter().filter(|server| is_up(server)).map(|s| s.address).collect();
+        let still = after.servers.iter().filter(|server| up.contains(&server.address));
+        still.filter_map(|server| after.target_of(server)).collect()
+    }
+
+    pub(super) fn watch_new(&mut self, targets: Vec<Target>, up: Vec<Target>) {
+        let up = self.watch.add_targets(targets, up);
         self.observed.health.extend(up.into_iter().map(|target| (target, Health::Up)));
     }
 

@@ -6,8 +6,8 @@ use lvs_api::{
     types::{ConnectionFilter, ServerState},
 };
 use lvs_model::{
-    change::{Change, ServerEdit},
-    desired::{Server, ServiceKey},
+    change::{Change, ServerEdit, ServiceEdit},
+    desired::{Probe, Server, ServiceKey},
     observed::Health,
     plan::Admission,
 };
@@ -362,6 +362,32 @@ fn a_new_target_that_is_up_is_never_closed_in_between() {
     engine.ask(Call::Reload, 102).unwrap();
     assert_eq!(engine.tables.applied, before + 1);
     assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Open));
+}
+
+/// Whoever asks another question has no answer yet, but no reason to close the service either.
+#[test]
+fn servers_stay_as_they_are_until_another_check_says_otherwise() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let mut check = engine.running.services[0].check.clone().unwrap();
+    check.probe = Probe::Http { path: "/alive".to_owned(), host: None, status: vec![200] };
+    let edit = ServiceEdit { check: Some(Some(check)), ..ServiceEdit::default() };
+    let edit = Change::EditService { service: "web".to_owned(), edit };
+    let down = engine.watch.targets.iter().find(|t| t.address == address("10.0.0.12:80"));
+    let event = HealthEvent { target: down.unwrap().clone(), health: Health::Down, reason: None };
+    engine.on_health(event, 101);
+    engine.settle();
+    let admissions = |engine: &TestEngine| {
+        ["10.0.0.11:80", "10.0.0.12:80"].map(|server| engine.admission(server).unwrap())
+    };
+    let expected = [Admission::Open, Admission::Failed];
+    engine.ask(change(edit, false), 102).unwrap();
+    assert_eq!(admissions(&engine), expected);
+    setup.write(&FILE.replace(r#"type = "tcp""#, r#"type = "http", path = "/ready""#));
+    engine.ask(Call::Reload, 103).unwrap();
+    assert_eq!(admissions(&engine), expected);
+    engine.all_are(Health::Down, 104);
+    assert_eq!(admissions(&engine), [Admission::Failed; 2]);
 }
 
 #[test]

@@ -116,9 +116,10 @@ pub(super) struct FakeWorld {
 }
 
 impl Watch for FakeWorld {
-    fn add_targets(&mut self, targets: Vec<Target>) -> Vec<Target> {
+    fn add_targets(&mut self, targets: Vec<Target>, up: Vec<Target>) -> Vec<Target> {
         self.targets.extend(targets.iter().cloned());
-        targets.into_iter().filter(|target| self.up.contains(target)).collect()
+        let is_up = |target: &Target| self.up.contains(target) || up.contains(target);
+        targets.into_iter().filter(is_up).collect()
     }
 
     fn remove_targets(&mut self, targets: &[Target]) {
