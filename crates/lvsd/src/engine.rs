@@ -166,6 +166,10 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     /// Takes in changes of ways; [`Engine::settle`] follows.
     pub(crate) fn on_hop(&mut self, event: HopEvent) {
         let HopEvent { address, hop } = event;
+        // Its server went while this was under way. Kept, it would count when one comes back.
+        if self.users.of_address(&address).is_empty() {
+            return;
+        }
         match hop {
             Ok(hop) => {
                 if self.unresolved.remove(&address).is_some() {

@@ -68,12 +68,16 @@ pub(crate) struct Cache {
     touched: BTreeSet<IpAddr>,
 }
 
+/// Tells apart two times of following the same address, one after the other.
+pub(crate) type Serial = u64;
+
 /// Who follows gateways: no address of a server.
 const CLIENTS: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 
 /// The way to one address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Way {
+    serial: Serial,
     resolution: Option<Resolution>,
     /// What was last passed on.
     told: Option<Result<Hop, Unresolved>>,
@@ -96,10 +100,12 @@ impl Cache {
         &self.links
     }
 
-    /// Follows exactly these addresses.
-    pub(crate) fn set_addresses(&mut self, addresses: &BTreeSet<IpAddr>) {
-        let gone: Vec<_> =
-            self.ways.keys().filter(|known| !addresses.contains(known)).copied().collect();
+    /// Follows exactly these addresses. One with another serial than before went and came back in
+    /// between: whoever listens has forgotten its way, so it is a new one.
+    pub(crate) fn set_addresses(&mut self, addresses: &BTreeMap<IpAddr, Serial>) {
+        let gone =
+            self.ways.iter().filter(|(known, way)| addresses.get(known) != Some(&way.serial));
+        let gone: Vec<_> = gone.map(|(address, _)| *address).collect();
         for address in gone {
             if let Some(way) = self.ways.remove(&address) {
                 self.unfollow(key(way.resolution), address);
@@ -107,10 +113,10 @@ impl Cache {
             self.questions.remove(&address);
             self.touched.remove(&address);
         }
-        for address in addresses {
+        for (address, serial) in addresses {
             self.ways.entry(*address).or_insert_with(|| {
                 self.questions.insert(*address);
-                Way::default()
+                Way { serial: *serial, resolution: None, told: None }
             });
         }
         for key in self.gateways.clone() {

@@ -5,7 +5,11 @@
 //!                        ├─> task: Cache, Client ─┤
 //! kernel's notifications ┘                        └──watch─> links
 //! ```
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -14,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    cache::{Cache, Change},
+    cache::{Cache, Change, Serial},
     client::Client,
     error::Error,
     link::Links,
@@ -37,7 +41,7 @@ const BATCHES: usize = 16;
 /// Dropping it ends the task and leaves the neighbours that it had the kernel manage: packets may
 /// go on flowing without a daemon, and the next resolver knows the entries as lvs's own.
 pub struct Resolver {
-    addresses: watch::Sender<BTreeSet<IpAddr>>,
+    wanted: watch::Sender<Wanted>,
     links: watch::Receiver<Links>,
     /// One, which ends at once when this is dropped: it must not go on making neighbours again.
     task: JoinSet<Result<(), Error>>,
@@ -58,20 +62,20 @@ impl Resolver {
         let mut client = Client::open()?;
         let mut cache = Cache::default();
         cache.on_links(client.links().await?);
-        let (addresses, wanted_addresses) = watch::channel(BTreeSet::new());
+        let (wanted, to_follow) = watch::channel(Wanted::default());
         let (links_out, links) = watch::channel(cache.links().clone());
         let (changes, receiver) = mpsc::channel(BATCHES);
-        let task =
-            Task { cache, client, events, addresses: wanted_addresses, links: links_out, changes };
+        let task = Task { cache, client, events, wanted: to_follow, links: links_out, changes };
         let task = JoinSet::from_iter([task.run()]);
-        Ok((Self { addresses, links, task }, receiver))
+        Ok((Self { wanted, links, task }, receiver))
     }
 
     /// Follows exactly these addresses from now on.
     ///
-    /// What is known of those that stay is kept and not reported again.
+    /// What is known of those that stay is kept and not reported again. One that comes back after
+    /// a call without it is reported as a new one is.
     pub fn set_addresses(&self, addresses: BTreeSet<IpAddr>) {
-        self.addresses.send_replace(addresses);
+        self.wanted.send_modify(|wanted| wanted.replace(addresses));
     }
 
     /// The interfaces of the namespace, and word of each change of them.
@@ -86,9 +90,26 @@ impl Resolver {
     /// # Errors
     /// With which the task ended, now or before.
     pub async fn finish(mut self) -> Result<(), Error> {
-        self.addresses.send_replace(BTreeSet::new());
-        drop(self.addresses);
+        self.set_addresses(BTreeSet::new());
+        drop(self.wanted);
         self.task.join_next().await.and_then(Result::ok).unwrap_or(Ok(()))
+    }
+}
+
+/// Addresses to follow, each with the serial of the call that brought it. The task may see only
+/// the last of several calls, and must tell who stayed from who went and came back.
+#[derive(Default)]
+struct Wanted {
+    last_serial: Serial,
+    addresses: BTreeMap<IpAddr, Serial>,
+}
+
+impl Wanted {
+    fn replace(&mut self, addresses: BTreeSet<IpAddr>) {
+        self.last_serial += 1;
+        let serial = |known: Option<&Serial>| known.copied().unwrap_or(self.last_serial);
+        let addresses = addresses.into_iter();
+        self.addresses = addresses.map(|one| (one, serial(self.addresses.get(&one)))).collect();
     }
 }
 
@@ -96,7 +117,7 @@ struct Task {
     cache: Cache,
     client: Client,
     events: Socket,
-    addresses: watch::Receiver<BTreeSet<IpAddr>>,
+    wanted: watch::Receiver<Wanted>,
     links: watch::Sender<Links>,
     changes: mpsc::Sender<Vec<Change>>,
 }
@@ -116,11 +137,11 @@ impl Task {
         let mut adopted = false;
         loop {
             tokio::select! {
-                changed = self.addresses.changed() => {
+                changed = self.wanted.changed() => {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let addresses = self.addresses.borrow_and_update().clone();
+                    let addresses = self.wanted.borrow_and_update().addresses.clone();
                     self.cache.set_addresses(&addresses);
                     if !adopted {
                         // Only now is it known which neighbours of an earlier daemon are needed.

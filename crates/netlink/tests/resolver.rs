@@ -251,6 +251,37 @@ fn both_families_and_the_directors_own_address_resolve() {
 }
 
 #[test]
+fn an_address_that_went_and_came_back_unseen_is_reported_again() {
+    let (director, _server) = pair();
+    director.block_on(|| async {
+        let (resolver, mut changes) = Resolver::start().await.unwrap();
+        let batch = |changes: Option<Vec<Change>>| -> Vec<_> {
+            changes.expect("the resolver runs").iter().map(|c| (c.address, c.hop)).collect()
+        };
+        // The director's own: each is reported once, and nothing changes it later.
+        let local = |address: &str| (ip(address), Ok(Hop::Local));
+        resolver.set_addresses(set(&["10.9.0.1", "127.0.0.1"]));
+        let first = timeout(DEADLINE, changes.recv()).await.expect("the first word");
+        assert_eq!(batch(first), [local("10.9.0.1"), local("127.0.0.1")]);
+        // Nothing is awaited in between, so the task sees only the second call.
+        resolver.set_addresses(set(&["127.0.0.1"]));
+        resolver.set_addresses(set(&["10.9.0.1", "127.0.0.1"]));
+        let again = timeout(DEADLINE, changes.recv()).await.expect("the way is reported again");
+        assert_eq!(batch(again), [local("10.9.0.1")], "and not that of the one that stayed");
+
+        // All at once, as by two reloads; the kernel goes on managing the neighbour.
+        resolver.set_addresses(set(&["10.9.0.11"]));
+        wait_for(&mut changes, "10.9.0.11", through(0x11)).await;
+        until("it is managed", || neighbour_shows("10.9.0.11", "managed")).await;
+        resolver.set_addresses(BTreeSet::new());
+        resolver.set_addresses(set(&["10.9.0.11"]));
+        wait_for(&mut changes, "10.9.0.11", through(0x11)).await;
+        assert!(neighbour_shows("10.9.0.11", "managed"));
+        resolver.finish().await.unwrap();
+    });
+}
+
+#[test]
 fn only_entries_of_lvs_are_removed_and_a_successor_knows_them() {
     let (director, _server) = pair();
     director.ip("neigh add 10.9.0.12 lladdr 02:00:00:00:00:77 dev eth0 nud permanent");

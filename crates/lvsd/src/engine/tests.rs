@@ -139,6 +139,28 @@ fn a_way_that_changes_reaches_the_tables() {
 }
 
 #[test]
+fn the_way_to_a_server_that_was_removed_is_not_taken_in() {
+    let setup = Setup::new();
+    let mut engine = setup.running();
+    let server = address("10.0.0.13:80");
+    engine.ask(change(add("10.0.0.13:80"), false), 101).unwrap();
+    let remove = Change::RemoveServer { service: "web".to_owned(), address: server };
+    engine.ask(change(remove, false), 102).unwrap();
+    // These were under way when the server went.
+    for hop in [Err("no route".to_owned()), Ok(fake::hop(13))] {
+        engine.on_hop(HopEvent { address: server.ip(), hop });
+        assert!(!engine.observed.hops.contains_key(&server.ip()));
+        assert!(!engine.unresolved.contains_key(&server.ip()));
+    }
+
+    engine.ask(change(add("10.0.0.13:80"), false), 103).unwrap();
+    engine.all_are(Health::Up, 104);
+    assert_eq!(engine.admission("10.0.0.13:80"), Some(Admission::Draining), "no way is known");
+    engine.all_resolve();
+    assert_eq!(engine.admission("10.0.0.13:80"), Some(Admission::Open));
+}
+
+#[test]
 fn a_bad_file_changes_nothing() {
     let setup = Setup::new();
     let mut engine = setup.running();

@@ -58,7 +58,7 @@ fn hop(mac: Mac) -> Hop {
 fn cache(ways: &[(&str, &str)]) -> Cache {
     let mut cache = Cache::default();
     cache.on_links([eth()].into_iter().collect());
-    cache.set_addresses(&ways.iter().map(|(address, _)| ip(address)).collect());
+    cache.set_addresses(&ways.iter().map(|(address, _)| (ip(address), 1)).collect());
     assert_eq!(cache.take_questions().len(), ways.len());
     for (address, next) in ways {
         cache.on_resolution(ip(address), via(next));
@@ -103,10 +103,26 @@ fn servers_behind_one_gateway_share_one_neighbour() {
         changes(&mut cache),
         [("10.1.0.1".into(), Ok(hop(ROUTER))), ("10.1.0.2".into(), Ok(hop(ROUTER)))]
     );
-    cache.set_addresses(&[ip("10.1.0.2")].into());
+    cache.set_addresses(&[(ip("10.1.0.2"), 1)].into());
     assert_eq!(cache.take_released(), [], "still needed");
-    cache.set_addresses(&BTreeSet::new());
+    cache.set_addresses(&BTreeMap::new());
     assert_eq!(cache.take_released(), [key_of("10.0.0.9")]);
+}
+
+#[test]
+fn an_address_that_came_back_is_told_again_and_keeps_its_neighbour() {
+    let mut cache = cache(&[("10.1.0.1", "10.0.0.11"), ("10.1.0.2", "10.0.0.9")]);
+    cache.on_neighbour(&answered("10.0.0.11", SERVER));
+    cache.on_neighbour(&answered("10.0.0.9", ROUTER));
+    changes(&mut cache);
+    cache.take_wanted();
+    cache.set_addresses(&[(ip("10.1.0.1"), 2), (ip("10.1.0.2"), 1)].into());
+    assert_eq!(cache.take_questions(), [ip("10.1.0.1")], "not the one that stayed");
+    cache.on_resolution(ip("10.1.0.1"), via("10.0.0.11"));
+    assert_eq!(cache.take_wanted(), [key_of("10.0.0.11")]);
+    cache.on_neighbour(&answered("10.0.0.11", SERVER));
+    assert_eq!(cache.take_released(), []);
+    assert_eq!(changes(&mut cache), [("10.1.0.1".into(), Ok(hop(SERVER)))]);
 }
 
 #[test]
@@ -194,7 +210,7 @@ fn an_entry_that_another_made_is_used_and_never_touched() {
     assert_eq!(changes(&mut cache), [("10.0.0.11".into(), Ok(hop(SERVER)))]);
     cache.refresh();
     assert_eq!(cache.take_wanted(), []);
-    cache.set_addresses(&BTreeSet::new());
+    cache.set_addresses(&BTreeMap::new());
     assert_eq!(cache.take_released(), []);
 }
 
@@ -236,7 +252,7 @@ fn a_listing_finds_what_notifications_missed() {
 fn a_neighbour_made_while_its_user_went_is_removed() {
     let mut cache = cache(&[("10.0.0.11", "10.0.0.11")]);
     cache.take_wanted();
-    cache.set_addresses(&BTreeSet::new());
+    cache.set_addresses(&BTreeMap::new());
     cache.on_managed(key_of("10.0.0.11"));
     assert_eq!(cache.take_released(), [key_of("10.0.0.11")]);
 }
@@ -244,7 +260,8 @@ fn a_neighbour_made_while_its_user_went_is_removed() {
 /// One thing that may happen to a cache of three addresses and three possible next hops.
 #[derive(Clone, Debug)]
 enum Step {
-    Addresses(u8),
+    /// Which addresses are followed, and which of them went and came back just before.
+    Addresses(u8, u8),
     Resolved(u8, u8),
     Unreachable(u8),
     Neighbour(u8, u8),
@@ -254,7 +271,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0..8u8).prop_map(Step::Addresses),
+        (0..8u8, 0..8u8).prop_map(|(set, renewed)| Step::Addresses(set, renewed)),
         (0..3u8, 0..3u8).prop_map(|(address, next)| Step::Resolved(address, next)),
         (0..3u8).prop_map(Step::Unreachable),
         (0..3u8, 0..4u8).prop_map(|(next, mac)| Step::Neighbour(next, mac)),
@@ -275,12 +292,21 @@ proptest! {
         let mut cache = Cache::default();
         cache.on_links([eth()].into_iter().collect());
         let mut told: BTreeMap<IpAddr, Result<Hop, Unresolved>> = BTreeMap::new();
+        let mut serials = [0; 3];
         for step in steps {
             match step {
-                Step::Addresses(set) => {
-                    let wanted: BTreeSet<_> =
-                        (0..3).filter(|n| set & (1 << n) != 0).map(address).collect();
-                    told.retain(|known, _| wanted.contains(known));
+                Step::Addresses(set, renewed) => {
+                    let mut wanted = BTreeMap::new();
+                    for (n, serial) in (0..3).zip(&mut serials) {
+                        let (follow, renew) = (set & (1 << n) != 0, renewed & (1 << n) != 0);
+                        *serial += Serial::from(renew || !follow);
+                        if renew || !follow {
+                            told.remove(&address(n));
+                        }
+                        if follow {
+                            wanted.insert(address(n), *serial);
+                        }
+                    }
                     cache.set_addresses(&wanted);
                 }
                 Step::Resolved(a, n) => cache.on_resolution(address(a), via(&next(n))),
@@ -319,6 +345,6 @@ fn gateways_of_routes_are_kept_while_any_server_is_followed() {
     assert_eq!(cache.take_wanted(), [key_of("10.0.0.9")]);
     cache.on_neighbour(&answered("10.0.0.9", ROUTER));
     assert_eq!(cache.take_changes(), [], "it is the way to no server");
-    cache.set_addresses(&BTreeSet::new());
+    cache.set_addresses(&BTreeMap::new());
     assert!(cache.take_released().contains(&key_of("10.0.0.9")), "nothing is left behind");
 }
