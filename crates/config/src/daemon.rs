@@ -42,15 +42,47 @@ pub struct Daemon {
     /// Capacity of the connection table.
     pub connections: u32,
     /// Capacity for services; never less than the file has.
-    pub services: u32,
+    pub services: Room,
     /// Capacity for servers, over all services; never less than the file has.
-    pub servers: u32,
+    pub servers: Room,
     /// The control socket.
     pub socket: PathBuf,
     /// Where the tables are pinned, on a bpffs.
     pub pin_dir: PathBuf,
     /// Logging.
     pub log: Log,
+}
+
+/// For how many there is room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// The file says so.
+    Written(u32),
+    /// The file does not say.
+    Default {
+        /// What new tables get: the default, or twice what the file has where that is more.
+        new: u32,
+        /// What the file has: tables that there are already need no more.
+        least: u32,
+    },
+}
+
+impl Room {
+    /// What new tables get.
+    pub const fn new_tables(self) -> u32 {
+        match self {
+            Self::Written(room) | Self::Default { new: room, .. } => room,
+        }
+    }
+
+    /// What tables that there are already must have room for; `None`: for exactly as many as the
+    /// file says.
+    pub const fn least(self) -> Option<u32> {
+        match self {
+            Self::Written(_) => None,
+            Self::Default { least, .. } => Some(least),
+        }
+    }
 }
 
 /// Logging.
@@ -131,11 +163,11 @@ impl Daemon {
     }
 }
 
-/// The default, or room for twice as many as there are where that is more.
-fn room(count: usize, default: u32, most: u32) -> u32 {
+fn room(count: usize, default: u32, most: u32) -> Room {
     let twice = count.saturating_mul(2).checked_next_power_of_two();
     let twice = twice.and_then(|twice| u32::try_from(twice).ok()).unwrap_or(most);
-    twice.clamp(default, most)
+    let least = u32::try_from(count).unwrap_or(u32::MAX);
+    Room::Default { new: twice.clamp(default, most), least }
 }
 
 fn count_services(desired: &Desired) -> usize {
@@ -164,10 +196,10 @@ pub(crate) fn read(
     }
     let (services, servers) = (count_services(desired), count_servers(desired));
     if let Some(capacity) = read_capacity(section, &SERVICES, MAX_SERVICES, services, report) {
-        daemon.services = capacity;
+        daemon.services = Room::Written(capacity);
     }
     if let Some(capacity) = read_capacity(section, &SERVERS, MAX_SERVERS, servers, report) {
-        daemon.servers = capacity;
+        daemon.servers = Room::Written(capacity);
     }
     if let Some(path) = read_path(section, &SOCKET, report) {
         daemon.socket = path;

@@ -26,7 +26,7 @@ pub use crate::{
     config::{Config, load, parse},
     daemon::{
         Daemon, Log, LogFormat, LogLevel, MAX_CONNECTIONS, MAX_SERVERS, MAX_SERVICES,
-        MIN_CONNECTIONS, XdpMode,
+        MIN_CONNECTIONS, Room, XdpMode,
     },
     error::{ConfigError, Errors, Problem},
     file::{WriteError, write_atomically},

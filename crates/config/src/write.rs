@@ -59,12 +59,10 @@ fn daemon_table(daemon: &Daemon, desired: &Desired) -> Table {
     };
     let text = |path: &std::path::Path| Value::from(path.to_string_lossy().into_owned());
     put_changed(&XDP_MODE, daemon.xdp_mode != default.xdp_mode, daemon.xdp_mode.word().into());
-    for (key, value, default) in [
-        (&CONNECTIONS, daemon.connections, default.connections),
-        (&SERVICES, daemon.services, default.services),
-        (&SERVERS, daemon.servers, default.servers),
-    ] {
-        put_changed(key, value != default, i64::from(value).into());
+    let connections = daemon.connections;
+    put_changed(&CONNECTIONS, connections != default.connections, i64::from(connections).into());
+    for (key, room) in [(&SERVICES, daemon.services), (&SERVERS, daemon.servers)] {
+        put_changed(key, room.least().is_none(), i64::from(room.new_tables()).into());
     }
     put_changed(&SOCKET, daemon.socket != default.socket, text(&daemon.socket));
     put_changed(&PIN_DIR, daemon.pin_dir != default.pin_dir, text(&daemon.pin_dir));

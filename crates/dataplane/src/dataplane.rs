@@ -31,8 +31,19 @@ pub struct Settings {
     pub mode: Mode,
     /// For how much there is room.
     pub capacity: Capacity,
+    /// What tables of a predecessor must have room for.
+    pub suffices: Suffices,
     /// The folder in a bpffs in which tables and links outlive the daemon.
     pub pin_dir: PathBuf,
+}
+
+/// For how many services and servers tables that there are already must have room, if not for exactly
+/// as many as new ones would.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "said above")]
+pub struct Suffices {
+    pub services: Option<u32>,
+    pub servers: Option<u32>,
 }
 
 /// What opening the data plane found.
@@ -40,6 +51,8 @@ pub struct Settings {
 pub struct Opened {
     /// Whether the tables of a predecessor, with their connections and counters, go on.
     pub taken_over: bool,
+    /// Whether there were tables of a predecessor, taken over or not.
+    pub has_predecessor: bool,
     /// Where the program is attached.
     pub interfaces: Vec<Attached>,
     /// What the operator should know.
@@ -62,6 +75,19 @@ pub struct Dataplane {
     pub(crate) grace: Box<dyn Fn() + Send + Sync>,
     kernel: Option<Kernel>,
     pins: Option<Pins>,
+}
+
+impl Suffices {
+    /// Whether such tables will do where new ones would have this capacity.
+    fn by(self, there: &Sizes, new: Capacity, cpus: u32) -> bool {
+        let fit = |least: Option<u32>, there, new| match least {
+            Some(least) if least <= there => there,
+            _ => new,
+        };
+        let services = fit(self.services, there.services(), new.services);
+        let servers = fit(self.servers, there.servers(), new.servers);
+        Sizes::new(Capacity { services, servers, ..new }, cpus).is_ok_and(|sizes| sizes == *there)
+    }
 }
 
 impl fmt::Debug for Dataplane {
@@ -114,12 +140,15 @@ impl Dataplane {
     /// What cannot be done, and what to do about it.
     pub fn open(settings: &Settings) -> Result<(Self, Opened), Error> {
         let interfaces = indices(&settings.interfaces)?;
-        let sizes = Sizes::new(settings.capacity, cpus()?)?;
+        let cpus = cpus()?;
+        let sizes = Sizes::new(settings.capacity, cpus)?;
         let pins = Pins::open(&settings.pin_dir)?;
         let mut opened = Opened::default();
-        let found = look_at(&pins, &sizes);
+        let will_do = |there: &Sizes| settings.suffices.by(there, settings.capacity, cpus);
+        let found = look_at(&pins, &sizes, will_do);
         opened.warnings.extend(warning(&found));
-        let dataplane = if let Pinned::Tables(keys) = found {
+        opened.has_predecessor = !matches!(found, Pinned::Nothing);
+        let dataplane = if let Pinned::Tables(sizes, keys) = found {
             opened.taken_over = true;
             Self::take_over(sizes, keys, pins.clone())?
         } else {
@@ -292,7 +321,7 @@ fn remove_all(pins: &Pins, sizes: &Sizes) -> Result<(), Error> {
 
 fn warning(pinned: &Pinned) -> Option<Warning> {
     match pinned {
-        Pinned::Nothing | Pinned::Tables(_) => None,
+        Pinned::Nothing | Pinned::Tables(..) => None,
         Pinned::OtherLayout => Some(Warning::OtherLayout),
         Pinned::OtherCapacity => Some(Warning::OtherCapacity),
         Pinned::Incomplete => Some(Warning::Incomplete),

@@ -201,8 +201,8 @@ pub struct Footprint {
 pub(crate) enum Pinned {
     /// Nothing.
     Nothing,
-    /// Tables that can be taken over, with these keys.
-    Tables(Keys),
+    /// Tables that can be taken over: their sizes and keys.
+    Tables(Sizes, Keys),
     /// Tables of another layout.
     OtherLayout,
     /// Tables of another size.
@@ -211,19 +211,18 @@ pub(crate) enum Pinned {
     Incomplete,
 }
 
-/// Looks at what is pinned.
-pub(crate) fn look_at(pins: &Pins, sizes: &Sizes) -> Pinned {
-    let tables = Table::all(sizes);
+/// Looks at what is pinned, beside what new tables would be; `will_do` says whether it is large enough.
+pub(crate) fn look_at(pins: &Pins, new: &Sizes, will_do: impl Fn(&Sizes) -> bool) -> Pinned {
     let Some(meta) = pins.get("META") else {
-        let any = tables.iter().any(|table| pins.get(table.name).is_some());
+        let any = Table::all(new).iter().any(|table| pins.get(table.name).is_some());
         return if any { Pinned::Incomplete } else { Pinned::Nothing };
     };
     let meta = Region::<Meta>::of_map(meta.as_fd(), 1).ok().and_then(|region| region.read(0));
     let Some(meta) = meta else { return Pinned::Incomplete };
     match meta.layout {
-        LAYOUT if meta.sizes != *sizes => Pinned::OtherCapacity,
-        LAYOUT if tables.iter().all(|table| is_as_it_should_be(pins, table)) => {
-            Pinned::Tables(Keys(meta.keys))
+        LAYOUT if !will_do(&meta.sizes) => Pinned::OtherCapacity,
+        LAYOUT if Table::all(&meta.sizes).iter().all(|table| is_as_it_should_be(pins, table)) => {
+            Pinned::Tables(meta.sizes, Keys(meta.keys))
         }
         0 | LAYOUT => Pinned::Incomplete,
         _ => Pinned::OtherLayout,

@@ -41,7 +41,7 @@ pub use apply::Applied;
 pub use attach::{Attached, Mode, Warning};
 pub use connections::{Connection, Connections, Filter};
 pub use counters::{Load, Readings};
-pub use dataplane::{Dataplane, Opened, Settings, Shared, detach};
+pub use dataplane::{Dataplane, Opened, Settings, Shared, Suffices, detach};
 pub use entries::{Entries, Entry, Key};
 pub use error::Error;
 pub use explain::{Explained, MetServer, MetService};

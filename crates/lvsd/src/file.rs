@@ -5,7 +5,7 @@ use std::{
 };
 
 use lvs_api::error::{ApiError, Code};
-use lvs_config::{Config, Daemon, Errors};
+use lvs_config::{Config, Daemon, Errors, Room};
 use lvs_model::change::Change;
 
 /// The daemon's configuration file.
@@ -76,12 +76,15 @@ pub(crate) fn missing_interface(config: &Config, existing: &[String]) -> Option<
 
 /// Names of the settings that take effect with the next start only.
 pub(crate) fn needs_restart(old: &Daemon, new: &Daemon) -> Vec<String> {
+    // A successor keeps tables whose size nobody wrote down as long as they have room.
+    let room_differs =
+        |old: Room, new: Room| old != new && (old.least().is_none() || new.least().is_none());
     [
         ("interfaces", old.interfaces != new.interfaces),
         ("xdp_mode", old.xdp_mode != new.xdp_mode),
         ("connections", old.connections != new.connections),
-        ("services", old.services != new.services),
-        ("servers", old.servers != new.servers),
+        ("services", room_differs(old.services, new.services)),
+        ("servers", room_differs(old.servers, new.servers)),
         ("socket", old.socket != new.socket),
         ("pin_dir", old.pin_dir != new.pin_dir),
         ("log", old.log != new.log),
@@ -95,4 +98,21 @@ pub(crate) fn needs_restart(old: &Daemon, new: &Daemon) -> Vec<String> {
 /// A configuration as the text of a file.
 pub(crate) fn text(config: &Config) -> String {
     lvs_config::to_toml(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use lvs_model::desired::Desired;
+
+    use super::*;
+
+    #[test]
+    fn room_that_nobody_wrote_down_needs_no_restart() {
+        let few = Daemon::new(vec!["lo".to_owned()], &Desired::default());
+        let many = Daemon { services: Room::Default { new: 8192, least: 2049 }, ..few.clone() };
+        let written = Daemon { services: Room::Written(8192), ..few.clone() };
+        assert_eq!(needs_restart(&few, &many), Vec::<String>::new());
+        assert_eq!(needs_restart(&few, &written), ["services"]);
+        assert_eq!(needs_restart(&written, &many), ["services"]);
+    }
 }

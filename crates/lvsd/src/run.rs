@@ -157,10 +157,12 @@ fn open(args: &Args, config: Config, world: World) -> Result<KernelEngine, Failu
     let state_path = state::path_of(&config.daemon.socket);
     let file = ConfigFile::new(args.file.clone());
     let mut engine = Engine::new(file, config, tables, world, about);
-    if opened.taken_over {
+    if opened.has_predecessor {
+        // Changes of run time and health outlive tables that could not be taken over.
         match state::read(&state_path) {
             Some(state) => engine.restore(&state),
-            None => engine.trust_all(),
+            None if opened.taken_over => engine.trust_all(),
+            None => {}
         }
         let up: Vec<_> = engine.up().cloned().collect();
         for target in up {

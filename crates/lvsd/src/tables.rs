@@ -7,7 +7,7 @@ use lvs_api::{
 };
 use lvs_config::{Daemon, XdpMode};
 use lvs_core::{journal::Change, tables::Event};
-use lvs_dataplane::{Capacity, Dataplane, Mode, Seen, Settings};
+use lvs_dataplane::{Capacity, Dataplane, Mode, Seen, Settings, Suffices};
 use lvs_model::{
     desired::ServiceKey,
     plan::{Plan, PlannedService},
@@ -22,6 +22,7 @@ pub(crate) type OpenError = lvs_dataplane::Error;
 /// What opening found.
 pub(crate) struct Opened {
     pub(crate) taken_over: bool,
+    pub(crate) has_predecessor: bool,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) warnings: Vec<String>,
 }
@@ -32,6 +33,7 @@ pub(crate) struct KernelTables(Dataplane);
 impl KernelTables {
     pub(crate) fn open(daemon: &Daemon) -> Result<(Self, Opened), OpenError> {
         let Daemon { connections, services, servers, .. } = *daemon;
+        let (new_services, new_servers) = (services.new_tables(), servers.new_tables());
         let settings = Settings {
             interfaces: daemon.interfaces.clone(),
             mode: match daemon.xdp_mode {
@@ -39,7 +41,8 @@ impl KernelTables {
                 XdpMode::Native => Mode::Native,
                 XdpMode::Generic => Mode::Generic,
             },
-            capacity: Capacity { connections, services, servers },
+            capacity: Capacity { connections, services: new_services, servers: new_servers },
+            suffices: Suffices { services: services.least(), servers: servers.least() },
             pin_dir: daemon.pin_dir.clone(),
         };
         let (dataplane, opened) = Dataplane::open(&settings)?;
@@ -49,6 +52,7 @@ impl KernelTables {
         });
         let opened = Opened {
             taken_over: opened.taken_over,
+            has_predecessor: opened.has_predecessor,
             interfaces: interfaces.collect(),
             warnings: opened.warnings.iter().map(ToString::to_string).collect(),
         };

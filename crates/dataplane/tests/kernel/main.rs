@@ -6,7 +6,9 @@ use aya::programs::links::{FdLink, PinnedLink};
 use lvs_core::{
     forward::Method, scheduler::Scheduler, state::State, tables::Event, wire::Protocol,
 };
-use lvs_dataplane::{Attached, Capacity, Dataplane, Error, Filter, Mode, Settings, Warning};
+use lvs_dataplane::{
+    Attached, Capacity, Dataplane, Error, Filter, Mode, Settings, Suffices, Warning,
+};
 use lvs_lab::Lab;
 use lvs_model::plan::{Plan, PlannedService};
 
@@ -134,6 +136,7 @@ fn take_over(pin_dir: &Path) {
         interfaces: vec!["v0".to_owned(), "lo".to_owned()],
         mode: Mode::Auto,
         capacity: SMALL,
+        suffices: Suffices::default(),
         pin_dir: pin_dir.to_owned(),
     };
     let (mut first, opened) = Dataplane::open(&settings).unwrap();
@@ -165,10 +168,22 @@ fn take_over(pin_dir: &Path) {
     assert_eq!((counted(&second, Event::New), counted(&second, Event::Known)), (1, 1));
     drop(second);
 
+    let servers = Some(SMALL.servers);
+    let grown = Settings {
+        capacity: Capacity { servers: 4 * SMALL.servers, ..SMALL },
+        suffices: Suffices { servers, ..Suffices::default() },
+        ..settings.clone()
+    };
+    let (same, opened) = Dataplane::open(&grown).unwrap();
+    assert!(opened.taken_over && opened.warnings.is_empty(), "{opened:?}");
+    assert_eq!(same.count(Filter::default()), 1, "there is room enough");
+    drop(same);
+
     let fewer = Settings { interfaces: vec!["v0".to_owned()], ..settings.clone() };
     let larger = Settings { capacity: Capacity { connections: 20_000, ..SMALL }, ..fewer };
     let (third, opened) = Dataplane::open(&larger).unwrap();
     assert_eq!((opened.taken_over, &opened.warnings[..]), (false, &[Warning::OtherCapacity][..]));
+    assert!(opened.has_predecessor);
     assert_eq!(third.count(Filter::default()), 0);
     assert_eq!(program_of(pin_dir, "lo"), None, "it is not in the list any more");
     let missing = Settings { interfaces: vec!["nowhere".to_owned()], ..larger };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use lvs_core::tables::Event;
-use lvs_dataplane::{Dataplane, Filter, Mode, Settings};
+use lvs_dataplane::{Dataplane, Filter, Mode, Settings, Suffices};
 use lvs_lab::{Lab, Namespace, TestProgram, wait_until};
 use lvs_model::{observed::Hop, plan::Plan};
 
@@ -91,6 +91,7 @@ fn two_queues_lose_no_count_and_make_no_connection_twice() {
         interfaces: vec!["v0".to_owned()],
         mode: Mode::Native,
         capacity: SMALL,
+        suffices: Suffices::default(),
         pin_dir: pins.path().join("lvs"),
     };
     let (mut dataplane, opened) = director.run(|| Ok(Dataplane::open(&settings)?)).unwrap();

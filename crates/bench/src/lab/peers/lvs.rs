@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use lvs_dataplane::{Capacity, Dataplane, Filter, Mode, Settings};
+use lvs_dataplane::{Capacity, Dataplane, Filter, Mode, Settings, Suffices};
 use lvs_model::plan::Plan;
 
 use crate::{lab::cable::Cable, scenario::Service, table::planned};
@@ -24,6 +24,7 @@ impl Lvs {
             interfaces: vec![cable.link.clone()],
             mode: Mode::Native,
             capacity: Capacity { connections: CONNECTIONS, services: 64, servers: 1024 },
+            suffices: Suffices::default(),
             pin_dir: pins.join(&cable.link),
         };
         let (mut dataplane, _) = cable.director.run(|| Ok(Dataplane::open(&settings)?))?;

@@ -2,7 +2,7 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context as _, Result};
-use lvs_dataplane::{Capacity, Dataplane, Mode, Settings};
+use lvs_dataplane::{Capacity, Dataplane, Mode, Settings, Suffices};
 use lvs_lab::{Family, Method, Namespace, Site};
 use lvs_model::{
     desired::{self, Scheduler, ServiceKey},
@@ -61,6 +61,7 @@ fn open(pins: &Path, interfaces: &[&str]) -> Result<Dataplane> {
         interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
         mode: Mode::Native,
         capacity: Capacity::default(),
+        suffices: Suffices::default(),
         pin_dir: pins.to_owned(),
     };
     Ok(Dataplane::open(&settings)?.0)
