@@ -73,6 +73,23 @@ fn the_next_daemon_follows_the_file_where_it_was_changed_meanwhile() -> Result<(
 }
 
 #[test]
+fn changes_of_run_time_outlive_tables_of_another_capacity() -> Result<()> {
+    let world = World::with_servers(Method::Direct, 2)?;
+    let services = [world.service(Family::V4, Protocol::Tcp)?];
+    let mut director = world.direct(&services)?;
+    let second = world.real(1, Family::V4, Protocol::Tcp)?;
+    director.lvs(&["server", "edit", "web", &second.to_string(), "--weight", "0"])?;
+    director.kill_daemon()?;
+    director.write_text(&director.text(&services).replace("65536", "131072"))?;
+    director.start_daemon()?;
+    let status = director.json(&["status"])?;
+    assert_eq!(status.get("taken_over"), Some(&false.into()), "{status}");
+    assert_eq!(director.state("web", second)?, "quiet");
+    assert_eq!(world.names(4)?, ["server1"]);
+    Ok(())
+}
+
+#[test]
 fn a_daemon_that_is_told_to_end_leaves_traffic_and_with_detach_nothing() -> Result<()> {
     let world = World::with_servers(Method::Direct, 1)?;
     let mut director = world.direct(&[world.service(Family::V4, Protocol::Tcp)?])?;
