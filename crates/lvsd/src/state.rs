@@ -5,7 +5,7 @@
 //! since: a change of one server is not worth writing down what is known of all.
 //!
 //! It lies beside the socket, on a file system that a reboot empties, as it does the pinned
-//! tables. It is read only by a daemon that has taken tables over.
+//! tables. It is read only by a daemon that finds tables of a predecessor.
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
