@@ -56,6 +56,14 @@ impl Dataplane {
         self.change(|drafter| drafter.update(services))
     }
 
+    /// Removes some services; those that the tables do not have are gone already.
+    ///
+    /// # Errors
+    /// What is shared with others does not fit without them; then nothing was changed.
+    pub fn remove(&mut self, services: &[ServiceKey]) -> Result<Applied, Error> {
+        self.change(|drafter| drafter.remove(services))
+    }
+
     /// Makes a change as prepared, or nothing of it.
     pub(crate) fn change(
         &mut self,

@@ -85,8 +85,18 @@ pub(crate) struct Drafter<'a> {
 impl Drafter<'_> {
     /// Prepares the change to `plan`.
     pub(crate) fn prepare(&mut self, plan: &Plan) -> Result<(), Error> {
-        self.removals(plan);
+        let planned: BTreeSet<_> = plan.services.iter().map(|service| service.key).collect();
+        let gone = self.mirror.services.keys().filter(|key| !planned.contains(key));
+        let gone = gone.copied().collect();
+        self.removals(gone);
         self.update(&plan.services)
+    }
+
+    /// Prepares the removal of some services; the others stay as they are.
+    pub(crate) fn remove(&mut self, services: &[ServiceKey]) -> Result<(), Error> {
+        let gone: BTreeSet<_> = services.iter().copied().collect();
+        self.removals(gone.into_iter().collect());
+        self.relink()
     }
 
     /// Prepares the change of some services; the others stay as they are.
@@ -437,14 +447,11 @@ impl Drafter<'_> {
         Ok(())
     }
 
-    /// Everything of services that the plan has no more.
-    fn removals(&mut self, plan: &Plan) {
-        let planned: BTreeSet<_> = plan.services.iter().map(|service| service.key).collect();
-        for (key, held) in &self.mirror.services {
-            if planned.contains(key) {
-                continue;
-            }
-            self.draft.removed.push(*key);
+    /// Everything of services that go, sorted.
+    fn removals(&mut self, services: Vec<ServiceKey>) {
+        for key in services {
+            let Some(held) = self.mirror.services.get(&key) else { continue };
+            self.draft.removed.push(key);
             self.draft.stale.push(Taken::ServiceRecord(held.record));
             if let Some(old) = self.memory.services.read(held.record) {
                 let blocks = walk::blocks(old.len);

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     Hop { address: IpAddr, hop: Option<Hop> },
     /// A service was changed or added.
     Service(Service),
+    /// The service of this name was removed.
+    Removed(String),
 }
 
 impl Whole {
@@ -113,6 +115,12 @@ impl Whole {
     }
 }
 
+/// What was done to a service.
+enum Changed<'s> {
+    To(&'s Service),
+    Removed(&'s str),
+}
+
 /// Where each service is.
 fn by_name(desired: &Desired) -> HashMap<&str, usize> {
     let names = desired.services.iter().map(|service| service.name.as_str());
@@ -126,30 +134,40 @@ impl State {
         if fingerprint(file) != self.whole.base {
             return None;
         }
-        let mut running = file.clone();
-        if !self.has_changes() {
-            return Some(running);
-        }
-        running.services.retain(|service| !self.whole.removed.contains(&service.name));
-        let places = by_name(&running);
-        let mut places: HashMap<String, usize> =
-            places.into_iter().map(|(name, place)| (name.to_owned(), place)).collect();
-        for changed in self.whole.changed.iter().chain(self.changed_since()) {
-            let last = running.services.len();
-            let place = *places.entry(changed.name.clone()).or_insert(last);
-            match running.services.get_mut(place) {
-                Some(service) => service.clone_from(changed),
-                None => running.services.push(changed.clone()),
+        let mut services: Vec<_> = file.services.iter().map(Some).collect();
+        let mut places = by_name(file);
+        for change in self.changes() {
+            match change {
+                Changed::Removed(name) => {
+                    let place = places.remove(name).and_then(|place| services.get_mut(place));
+                    if let Some(place) = place {
+                        *place = None;
+                    }
+                }
+                Changed::To(service) => {
+                    let place = *places.entry(&service.name).or_insert(services.len());
+                    match services.get_mut(place) {
+                        Some(place) => *place = Some(service),
+                        None => services.push(Some(service)),
+                    }
+                }
             }
         }
+        let services = services.into_iter().flatten().cloned().collect();
+        let running = Desired { services };
         running.validate().is_ok().then_some(running)
     }
 
-    fn changed_since(&self) -> impl Iterator<Item = &Service> {
-        self.since.iter().filter_map(|event| match event {
-            Event::Service(service) => Some(service),
+    /// What was done to the services of the file, in this order.
+    fn changes(&self) -> impl Iterator<Item = Changed<'_>> {
+        let Whole { changed, removed, .. } = &self.whole;
+        let whole = removed.iter().map(|name| Changed::Removed(name));
+        let whole = whole.chain(changed.iter().map(Changed::To));
+        whole.chain(self.since.iter().filter_map(|event| match event {
+            Event::Service(service) => Some(Changed::To(service)),
+            Event::Removed(name) => Some(Changed::Removed(name)),
             Event::Health { .. } | Event::Hop { .. } => None,
-        })
+        }))
     }
 
     /// Health of targets and when it last changed; what is told later of one holds.
@@ -165,7 +183,7 @@ impl State {
             Event::Health { address, check, health, since } => {
                 Some((Target { address: *address, check: check.clone() }, *health, *since))
             }
-            Event::Hop { .. } | Event::Service(_) => None,
+            Event::Hop { .. } | Event::Service(_) | Event::Removed(_) => None,
         }))
     }
 
@@ -178,7 +196,7 @@ impl State {
             match event {
                 Event::Hop { address, hop: Some(hop) } => drop(hops.insert(*address, *hop)),
                 Event::Hop { address, hop: None } => drop(hops.remove(address)),
-                Event::Health { .. } | Event::Service(_) => {}
+                Event::Health { .. } | Event::Service(_) | Event::Removed(_) => {}
             }
         }
         hops
@@ -186,8 +204,7 @@ impl State {
 
     /// Whether changes were made that the file does not have.
     pub(crate) fn has_changes(&self) -> bool {
-        let Whole { changed, removed, .. } = &self.whole;
-        !changed.is_empty() || !removed.is_empty() || self.changed_since().next().is_some()
+        self.changes().next().is_some()
     }
 }
 

@@ -76,6 +76,10 @@ impl Tables for KernelTables {
         self.0.update(services).map(drop)
     }
 
+    fn remove(&mut self, service: ServiceKey) -> Result<(), OpenError> {
+        self.0.remove(&[service]).map(drop)
+    }
+
     fn sweep(&mut self) -> Result<(), OpenError> {
         self.0.sweep().map(drop)
     }

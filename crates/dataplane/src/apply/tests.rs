@@ -183,11 +183,12 @@ fn connect(dataplane: &Dataplane, key: &ServiceKey, port: u16) {
     let _verdict = director::process(&mut packet, &dataplane.host());
 }
 
-/// The services that lead from one plan to another, if none is removed.
-fn differing(before: &Plan, after: &Plan) -> Option<Vec<PlannedService>> {
-    let stays = |old: &PlannedService| after.services.iter().any(|s| s.key == old.key);
+/// What leads from one plan to another: services that go, and those that come or differ.
+fn differences(before: &Plan, after: &Plan) -> (Vec<ServiceKey>, Vec<PlannedService>) {
+    let stays = |key: &ServiceKey| after.services.iter().any(|service| service.key == *key);
+    let gone = before.services.iter().map(|service| service.key).filter(|key| !stays(key));
     let differ = after.services.iter().filter(|service| !before.services.contains(service));
-    before.services.iter().all(stays).then(|| differ.cloned().collect())
+    (gone.collect(), differ.cloned().collect())
 }
 
 proptest! {
@@ -199,9 +200,11 @@ proptest! {
         for (number, plan) in (0_u16..).zip(&plans) {
             let records: BTreeMap<_, _> =
                 dataplane.mirror.services.iter().map(|(key, held)| (*key, held.record)).collect();
-            let change = match differing(&before, plan) {
-                Some(services) if number % 2 == 1 => dataplane.update(&services),
-                _ => dataplane.apply(plan),
+            let change = if number % 2 == 1 {
+                let (gone, differ) = differences(&before, plan);
+                dataplane.remove(&gone).and_then(|_| dataplane.update(&differ))
+            } else {
+                dataplane.apply(plan)
             };
             match change {
                 Ok(_) => {}

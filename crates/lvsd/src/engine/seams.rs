@@ -26,6 +26,9 @@ pub(crate) trait Tables {
     /// Makes the tables hold these services as planned, in the same way; the others stay.
     fn update(&mut self, services: &[PlannedService]) -> Result<(), Self::Error>;
 
+    /// Removes a service, in the same way.
+    fn remove(&mut self, service: ServiceKey) -> Result<(), Self::Error>;
+
     /// Forgets what has expired; to be called every second.
     fn sweep(&mut self) -> Result<(), Self::Error>;
 

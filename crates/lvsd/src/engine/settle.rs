@@ -96,14 +96,7 @@ impl<T: Tables, W: Watch> Engine<T, W> {
     /// Makes a change of one service and writes it down, or leaves everything as it was.
     pub(super) fn put_one(&mut self, prepared: Prepared) -> Result<(), ApiError> {
         let place = prepared.place();
-        let Some(after) = prepared.after() else {
-            // Others move to its place.
-            let mut desired = self.running.clone();
-            desired.commit(prepared);
-            self.put(desired)?;
-            self.save();
-            return Ok(());
-        };
+        let Some(after) = prepared.after() else { return self.remove_one(prepared) };
         let new: Vec<Target> = self.users.new_targets(after).into_iter().collect();
         let before = self.running.services.get(place);
         let up = before.map(|before| self.still_up(before, after)).unwrap_or_default();
@@ -122,6 +115,26 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         self.unsaved.push(Event::Service(after.clone()));
         self.running.commit(prepared);
+        self.save_events();
+        Ok(())
+    }
+
+    fn remove_one(&mut self, prepared: Prepared) -> Result<(), ApiError> {
+        let place = prepared.place();
+        let Some(before) = self.running.services.get(place) else { return Ok(()) };
+        self.tables.remove(before.key).map_err(|error| refused(&error))?;
+        let unused = self.users.remove(place, before);
+        self.unsaved.push(Event::Removed(before.name.clone()));
+        self.running.commit(prepared);
+        // The next ones move up.
+        self.users.close(place);
+        let touched = std::mem::take(&mut self.touched).into_iter();
+        let touched = touched.filter(|other| *other != place);
+        self.touched = touched.map(|other| other - usize::from(other > place)).collect();
+        self.forget(&unused);
+        if !unused.addresses.is_empty() {
+            self.watch_addresses();
+        }
         self.save_events();
         Ok(())
     }

@@ -265,6 +265,38 @@ fn a_failed_server_closes_wherever_the_tables_have_room_for_the_change() {
 }
 
 #[test]
+fn a_removed_service_is_gone_and_events_find_those_that_moved_up() {
+    let setup = Setup::new();
+    let services = (0..3).map(|number| {
+        format!(
+            "[[service]]\nname = \"s{number}\"\naddress = \"192.0.2.{number}:80\"\n\
+             check = {{ type = \"tcp\" }}\nserver = [{{ address = \"10.0.0.1{number}:80\" }}]\n",
+        )
+    });
+    let text: String = services.collect();
+    setup.write(&format!("[daemon]\ninterfaces = [\"eth0\"]\n{text}"));
+    let mut engine = setup.running();
+    let remove = Change::RemoveService { service: "s0".to_owned() };
+    engine.ask(change(remove, false), 101).unwrap();
+    assert_eq!(engine.servers(), ["10.0.0.11:80", "10.0.0.12:80"]);
+    assert_eq!((engine.watch.targets.len(), engine.watch.addresses.len()), (2, 2));
+    let of_second = engine.watch.targets.iter().find(|t| t.address == address("10.0.0.11:80"));
+    let (target, health) = (of_second.unwrap().clone(), Health::Down);
+    engine.on_health(HealthEvent { target, health, reason: None }, 102);
+    engine.on_hop(HopEvent { address: [10, 0, 0, 12].into(), hop: Err("gone".to_owned()) });
+    engine.settle();
+    assert_eq!(engine.admission("10.0.0.11:80"), Some(Admission::Failed));
+    assert_eq!(engine.admission("10.0.0.12:80"), Some(Admission::Draining));
+    drop(engine); // as kill -9 does
+
+    let mut successor = cold(&setup.path());
+    successor.restore(&state::read(&setup.state()).unwrap());
+    successor.watch_all();
+    successor.settle();
+    assert_eq!(successor.servers(), ["10.0.0.11:80", "10.0.0.12:80"]);
+}
+
+#[test]
 fn a_persisted_change_survives_a_reload_and_keeps_comments() {
     let setup = Setup::new();
     let mut engine = setup.running();

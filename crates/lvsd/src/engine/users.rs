@@ -60,6 +60,14 @@ impl Users {
         unused
     }
 
+    /// Takes in that a place is gone, whose service was removed: the next ones move up.
+    pub(super) fn close(&mut self, place: usize) {
+        let targets = self.targets.values_mut().flatten().map(|(of, _)| of);
+        for of in targets.chain(self.addresses.values_mut().flatten()) {
+            *of -= usize::from(*of > place);
+        }
+    }
+
     /// Targets that nobody uses yet.
     pub(super) fn new_targets(&self, service: &Service) -> BTreeSet<Target> {
         let targets = service.servers.iter().filter_map(|server| service.target_of(server));

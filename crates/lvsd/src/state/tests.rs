@@ -51,6 +51,21 @@ fn what_was_appended_last_holds() {
 }
 
 #[test]
+fn services_that_went_and_came_back_are_as_they_came_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Desired { services: vec![service("a", 1), service("b", 2), service("c", 3)] };
+    let mut store = store(&folder, &file);
+    let back = service("a", 9);
+    let removed = |name: &str| Event::Removed(name.to_owned());
+    let events = [removed("a"), removed("b"), Event::Service(back.clone()), removed("none")];
+    assert!(store.append(&events).unwrap());
+    let state = read(store.path()).unwrap();
+    assert!(state.has_changes());
+    let services = vec![service("c", 3), back];
+    assert_eq!(state.running(&file), Some(Desired { services }));
+}
+
+#[test]
 fn half_an_event_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = Desired::default();

@@ -66,6 +66,12 @@ impl Tables for FakeTables {
         self.apply(&plan)
     }
 
+    fn remove(&mut self, service: ServiceKey) -> Result<(), Full> {
+        let mut plan = self.held.clone();
+        plan.services.retain(|held| held.key != service);
+        self.apply(&plan)
+    }
+
     fn sweep(&mut self) -> Result<(), Full> {
         self.swept += 1;
         Ok(())
