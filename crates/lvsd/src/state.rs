@@ -77,6 +77,15 @@ pub(crate) enum Event {
     Service(Service),
     /// The service of this name was removed.
     Removed(String),
+    /// The file is about to be written, by the daemon: this fingerprint is of the changes' base too.
+    Base(u64),
+}
+
+impl Event {
+    /// The file is about to say this.
+    pub(crate) fn base(file: &Desired) -> Self {
+        Self::Base(fingerprint(file))
+    }
 }
 
 impl Whole {
@@ -131,7 +140,9 @@ impl State {
     /// The desired state that ran: the file with the changes. `None`: the file is another one than
     /// the changes were made to.
     pub(crate) fn running(&self, file: &Desired) -> Option<Desired> {
-        if fingerprint(file) != self.whole.base {
+        let found = fingerprint(file);
+        let is_base = |event: &Event| *event == Event::Base(found);
+        if found != self.whole.base && !self.since.iter().any(is_base) {
             return None;
         }
         let mut services: Vec<_> = file.services.iter().map(Some).collect();
@@ -166,7 +177,7 @@ impl State {
         whole.chain(self.since.iter().filter_map(|event| match event {
             Event::Service(service) => Some(Changed::To(service)),
             Event::Removed(name) => Some(Changed::Removed(name)),
-            Event::Health { .. } | Event::Hop { .. } => None,
+            Event::Health { .. } | Event::Hop { .. } | Event::Base(_) => None,
         }))
     }
 
@@ -183,7 +194,7 @@ impl State {
             Event::Health { address, check, health, since } => {
                 Some((Target { address: *address, check: check.clone() }, *health, *since))
             }
-            Event::Hop { .. } | Event::Service(_) | Event::Removed(_) => None,
+            Event::Hop { .. } | Event::Service(_) | Event::Removed(_) | Event::Base(_) => None,
         }))
     }
 
@@ -196,7 +207,7 @@ impl State {
             match event {
                 Event::Hop { address, hop: Some(hop) } => drop(hops.insert(*address, *hop)),
                 Event::Hop { address, hop: None } => drop(hops.remove(address)),
-                Event::Health { .. } | Event::Service(_) | Event::Removed(_) => {}
+                Event::Health { .. } | Event::Service(_) | Event::Removed(_) | Event::Base(_) => {}
             }
         }
         hops

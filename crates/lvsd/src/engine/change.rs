@@ -10,6 +10,7 @@ use lvs_model::{
 use tracing::{info, warn};
 
 use super::{Engine, Tables, Watch};
+use crate::state::Event;
 
 impl<T: Tables, W: Watch> Engine<T, W> {
     /// Makes a change, in the file too when asked to.
@@ -26,10 +27,15 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         }
         let mut persisted = None;
         if let Some((text, loaded)) = edited {
+            let mut file = self.loaded.desired.clone();
+            file.commit(loaded);
+            // Before the file says so: a successor would take it for an edited one.
+            self.unsaved.push(Event::base(&file));
+            self.save_events();
             self.file.write(&text).map_err(|error| {
                 error.remedy("the change runs until the next reload; make the file writable")
             })?;
-            self.loaded.desired.commit(loaded);
+            self.loaded.desired = file;
             self.save();
             persisted = Some(self.file.path().to_owned());
         }

@@ -66,6 +66,21 @@ fn services_that_went_and_came_back_are_as_they_came_last() {
 }
 
 #[test]
+fn a_daemon_killed_when_it_had_written_the_file_leaves_its_other_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = Desired { services: vec![service("a", 1), service("b", 2)] };
+    let mut store = store(&folder, &file);
+    let (a, b) = (service("a", 8), service("b", 9));
+    assert!(store.append(&[Event::Service(a.clone()), Event::Service(b.clone())]).unwrap());
+    let other = Desired { services: vec![service("a", 7), service("b", 2)] };
+    file.services[1] = b.clone();
+    assert!(store.append(&[Event::base(&file)]).unwrap());
+    let state = read(store.path()).unwrap();
+    assert_eq!(state.running(&file), Some(Desired { services: vec![a, b] }));
+    assert_eq!(state.running(&other), None);
+}
+
+#[test]
 fn half_an_event_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = Desired::default();
