@@ -119,7 +119,7 @@ pub(crate) fn end<S: Slot>(memory: &Memory, slot: &S, word: Word) -> bool {
     if ended {
         load::charge(&Host::new(memory), word.server(), load::freed(word));
         let record = Record::new(S::journalled(&key), Change::Ended, word);
-        memory.write_change(memory.sizes.cpus, record);
+        memory.write_change(memory.own_number(), record);
     }
     ended
 }

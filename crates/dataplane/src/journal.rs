@@ -1,7 +1,10 @@
 //! Reads the journal of changes, and writes the daemon's ring.
-use std::sync::{
-    Arc,
-    atomic::{Ordering::Acquire, fence},
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{Ordering::Acquire, fence},
+    },
 };
 
 use lvs_core::journal::{Change, Head, Pair, Place, Record};
@@ -12,17 +15,44 @@ use crate::{
 };
 
 impl Memory {
+    /// Number of the daemon's ring; those of the CPUs come before it.
+    pub(crate) const fn own_number(&self) -> u32 {
+        self.sizes.cpus
+    }
+
     /// Writes a change into a ring; for the ring's only writer.
     pub(crate) fn write_change(&self, ring: u32, record: Record) {
-        if let Some(head) = self.heads.get(ring) {
-            record.write(head, |at| self.place(ring, at), false);
+        if let Some(ring) = self.ring(ring) {
+            record.write(ring.head, |at| ring.place(at), false);
         }
     }
 
+    fn ring(&self, number: u32) -> Option<Ring<'_>> {
+        if number == self.own_number() {
+            return Some(Ring { head: &self.own_head, places: self.own_ring.all() });
+        }
+        let places = self.journal.all().chunks(self.sizes.ring as usize).nth(number as usize)?;
+        Some(Ring { head: self.heads.get(number)?, places })
+    }
+}
+
+/// A ring of the journal, a power of two long.
+#[derive(Clone, Copy)]
+struct Ring<'a> {
+    head: &'a Head,
+    places: &'a [Place],
+}
+
+impl<'a> Ring<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "rings are shorter")]
-    fn place(&self, ring: u32, at: u64) -> Option<&Place> {
-        let size = self.sizes.ring;
-        self.journal.get(ring * size + (at as u32 & (size - 1)))
+    fn place(&self, at: u64) -> Option<&'a Place> {
+        self.places.get(at as usize & (self.places.len() - 1))
+    }
+
+    /// Whether the place at `begin` still holds what was written there first, when this far is
+    /// written: the writer may be about to write two more.
+    const fn holds(&self, begin: u64, written: u64) -> bool {
+        written.wrapping_sub(begin) <= self.places.len() as u64 - 2
     }
 }
 
@@ -57,8 +87,8 @@ pub struct Journal {
 
 impl Journal {
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
-        let heads = memory.heads.all().iter();
-        let positions = heads.map(|head| head.written.acquire()).collect();
+        let rings = (0..=memory.own_number()).filter_map(|number| memory.ring(number));
+        let positions = rings.map(|ring| ring.head.written.acquire()).collect();
         Self { memory, positions }
     }
 
@@ -66,45 +96,32 @@ impl Journal {
     /// before they could be read, or a few more than that. Whoever must know reads the table then.
     pub fn read(&mut self, changes: &mut Vec<Changed>) -> u64 {
         let memory = &*self.memory;
-        let rings = (0..).zip(memory.heads.all()).zip(&mut self.positions);
-        rings.map(|((ring, head), position)| read(memory, ring, head, position, changes)).sum()
+        let rings = (0..).zip(&mut self.positions);
+        rings.filter_map(|(number, at)| Some(read(memory.ring(number)?, at, changes))).sum()
     }
 }
 
-fn read(
-    memory: &Memory,
-    ring: u32,
-    head: &Head,
-    position: &mut u64,
-    changes: &mut Vec<Changed>,
-) -> u64 {
+fn read(ring: Ring<'_>, position: &mut u64, changes: &mut Vec<Changed>) -> u64 {
     let (begin, kept) = (*position, changes.len());
-    // The writer may be about to write two more places.
-    let is_there = |written: u64| written.wrapping_sub(begin) <= u64::from(memory.sizes.ring) - 2;
-    let end = head.written.acquire();
-    if is_there(end) && copy(memory, ring, begin..end, changes).is_some() {
+    let end = ring.head.written.acquire();
+    if ring.holds(begin, end) && copy(ring, begin..end, changes).is_some() {
         // Before it is looked whether what was read was still there.
         fence(Acquire);
-        if is_there(head.written.get()) {
+        if ring.holds(begin, ring.head.written.get()) {
             *position = end;
             return 0;
         }
     }
     changes.truncate(kept);
-    *position = head.written.acquire();
+    *position = ring.head.written.acquire();
     position.wrapping_sub(begin)
 }
 
 /// Appends the changes at some places; `None`: they have been written over meanwhile.
-fn copy(
-    memory: &Memory,
-    ring: u32,
-    places: std::ops::Range<u64>,
-    changes: &mut Vec<Changed>,
-) -> Option<()> {
+fn copy(ring: Ring<'_>, places: Range<u64>, changes: &mut Vec<Changed>) -> Option<()> {
     let mut at = places.start;
     while at != places.end {
-        let pair = |at| memory.place(ring, at).map(Place::get);
+        let pair = |at| ring.place(at).map(Place::get);
         let record = Record::read(pair(at)?, || pair(at + 1))?;
         changes.push(record.into());
         at += record.places();

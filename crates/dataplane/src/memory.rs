@@ -14,10 +14,10 @@ use lvs_core::{
 use crate::{
     error::Error,
     region::{Plain, Region},
-    sizes::{Meta, Sizes},
+    sizes::{Meta, OWN_RING, Sizes},
 };
 
-/// The tables that the kernel program and this crate share, and three that only this crate knows.
+/// The tables that the kernel program and this crate share, and some that only this crate knows.
 #[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) sizes: Sizes,
@@ -36,10 +36,13 @@ pub(crate) struct Memory {
     pub(crate) wide: Region<Set<Wide>>,
     pub(crate) counters: Region<Counters>,
     pub(crate) events: Region<Events>,
-    /// How far each ring of the journal is written: one for each CPU, and that of the daemon.
+    /// How far each CPU's ring of the journal is written.
     pub(crate) heads: Region<Head>,
     /// The rings' places, one ring after the other.
     pub(crate) journal: Region<Place>,
+    /// The same of the daemon's own ring, which no successor needs: who reads it ends with the daemon.
+    pub(crate) own_head: Head,
+    pub(crate) own_ring: Region<Place>,
     /// What servers that are gone had counted, by their service's number; those of services that
     /// are gone too: number 0.
     pub(crate) carried: Region<Counters>,
@@ -110,8 +113,8 @@ impl Table {
             Self::large::<Set<Wide>>("WIDE", sizes.wide_sets),
             Self::large::<Counters>("COUNTERS", sizes.counters()),
             Self::of::<Events>("EVENTS", Direct, sizes.cpus),
-            Self::of::<Head>("HEADS", Direct, sizes.rings()),
-            Self::of::<Place>("JOURNAL", Direct, sizes.rings() * sizes.ring),
+            Self::of::<Head>("HEADS", Direct, sizes.cpus),
+            Self::of::<Place>("JOURNAL", Direct, sizes.cpus * sizes.ring),
             Self::of::<Counters>("CARRIED", Unknown, sizes.service_numbers),
             Self::of::<Shared64>("WEIGHTS", Unknown, sizes.server_numbers),
             Self::of::<Meta>("META", Unknown, 1),
@@ -180,8 +183,10 @@ impl Memory {
             wide: map(source, "WIDE", sizes.wide_sets)?,
             counters: map(source, "COUNTERS", sizes.counters())?,
             events: map(source, "EVENTS", sizes.cpus)?,
-            heads: map(source, "HEADS", sizes.rings())?,
-            journal: map(source, "JOURNAL", sizes.rings() * sizes.ring)?,
+            heads: map(source, "HEADS", sizes.cpus)?,
+            journal: map(source, "JOURNAL", sizes.cpus * sizes.ring)?,
+            own_head: Head::default(),
+            own_ring: map(&Anonymous, "JOURNAL", OWN_RING)?,
             carried: map(source, "CARRIED", sizes.service_numbers)?,
             weights: map(source, "WEIGHTS", sizes.server_numbers)?,
             meta: map(source, "META", 1)?,

@@ -31,7 +31,9 @@ const MOST_SERVERS: u32 = (2 << 20) - 1;
 const _: () = assert!((2 * MOST_SERVERS as usize + 2) * size_of::<Server>() <= FOLLOWED as usize);
 /// Places of a ring of the journal: what a CPU does in 30 ms to which each packet is a new connection.
 const RING: u32 = 1 << 15;
-/// Places of all rings.
+/// Places of the daemon's ring: what a sweep ends at once of a table of the default size.
+pub(crate) const OWN_RING: u32 = 1 << 20;
+/// Places of all CPUs' rings.
 const PLACES: u32 = 32 << 20;
 const _: () = assert!(PLACES as usize * size_of::<Place>() <= FOLLOWED as usize);
 const _: () = assert!(MOST_SERVERS < Word::SERVERS);
@@ -53,7 +55,7 @@ pub(crate) struct Sizes {
     pub(crate) wide_sets: u32,
     /// One more than the highest number of a CPU.
     pub(crate) cpus: u32,
-    /// Places of a ring of the journal, a power of two.
+    /// Places of a CPU's ring of the journal, a power of two.
     pub(crate) ring: u32,
 }
 
@@ -95,7 +97,7 @@ impl Sizes {
             narrow_sets,
             wide_sets: narrow_sets.div_ceil(2),
             cpus,
-            ring: RING.min(PLACES / (cpus + 1).next_power_of_two()),
+            ring: RING.min(PLACES / cpus.next_power_of_two()),
         })
     }
 
@@ -123,11 +125,6 @@ impl Sizes {
     pub(crate) const fn counters(&self) -> u32 {
         self.server_numbers * self.cpus
     }
-
-    /// Rings of the journal: the last one is the daemon's.
-    pub(crate) const fn rings(&self) -> u32 {
-        self.cpus + 1
-    }
 }
 
 /// What names the layout of the tables; beside them, so that a successor can tell whether it
@@ -142,7 +139,7 @@ pub(crate) struct Meta {
 }
 
 /// Raise it when a field changes its meaning but not the size of its table.
-const VERSION: u64 = 9;
+const VERSION: u64 = 10;
 
 /// Version and sizes of the types in the tables, in one number that is never 0.
 pub(crate) const LAYOUT: u64 = {

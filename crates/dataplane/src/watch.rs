@@ -1,5 +1,5 @@
 //! Tells a watcher what happens to connections.
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use lvs_core::journal::Change;
 
@@ -31,6 +31,8 @@ pub struct Watch {
     changes: Vec<Changed>,
     /// The table that is read anew.
     anew: Option<Connections>,
+    /// Changes were missed since that began: once more, when it has ended.
+    again: bool,
 }
 
 impl Watch {
@@ -47,13 +49,16 @@ impl Watch {
         }
         if missed > 0 {
             seen.push(Seen::Missed(missed));
-            self.anew = Some(self.tables.connections(self.filter));
+            // Not from the beginning: it would never end while changes come too fast.
+            self.again = self.anew.is_some();
+            self.anew.get_or_insert_with(|| self.tables.connections(self.filter));
         }
         if let Some(table) = &mut self.anew {
             let before = seen.len();
             seen.extend(table.by_ref().take(PIECE).map(Seen::Is));
             if seen.len() - before < PIECE {
-                self.anew = None;
+                let again = mem::take(&mut self.again);
+                self.anew = again.then(|| self.tables.connections(self.filter));
             }
         }
     }
@@ -68,7 +73,14 @@ impl Shared {
     /// Watches the connections that fit, from now on.
     pub fn watch(&self, filter: Filter) -> Watch {
         let journal = self.journal();
-        Watch { tables: self.clone(), filter, journal, changes: Vec::new(), anew: None }
+        Watch {
+            tables: self.clone(),
+            filter,
+            journal,
+            changes: Vec::new(),
+            anew: None,
+            again: false,
+        }
     }
 }
 

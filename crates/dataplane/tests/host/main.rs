@@ -10,5 +10,6 @@ mod overflow;
 mod packets;
 mod scale;
 mod spill;
+mod watch;
 mod wlc;
 mod world;

@@ -1,0 +1,97 @@
+//! What watchers are told leaves them with the true picture, whatever happens meanwhile.
+use std::{collections::HashSet, net::SocketAddr};
+
+use lvs_core::{
+    clock::Ticks, forward::Method, scheduler::Scheduler, tables::Tables as _, wire::Protocol,
+};
+use lvs_dataplane::{Dataplane, Filter, Seen};
+use lvs_model::plan::PlannedService;
+
+use crate::{
+    packets::{ACK, FIN, SYN, frame, send},
+    world::{server, service, tables_with},
+};
+
+const VIP: &str = "10.0.0.1:80";
+const REAL: &str = "10.0.1.2:80";
+/// More changes than a CPU's ring holds.
+const OVERRUN: u32 = 33_000;
+
+fn plan(reals: &[&str]) -> Vec<PlannedService> {
+    vec![PlannedService {
+        servers: reals.iter().map(|real| server(real, 1, Method::Direct)).collect(),
+        ..service(Protocol::Tcp, VIP, Scheduler::Rr)
+    }]
+}
+
+fn tables(connections: u32) -> Dataplane {
+    tables_with(connections, plan(&[REAL]))
+}
+
+fn client(number: u32) -> SocketAddr {
+    let [_, a, b, c] = number.to_be_bytes();
+    ([10, 1 + a, b, c], 4000).into()
+}
+
+fn segment(number: u32, flags: u8) -> Vec<u8> {
+    frame(Protocol::Tcp, client(number), VIP.parse().unwrap(), flags)
+}
+
+fn ask(tables: &Dataplane, cpu: u32, number: u32, flags: u8) {
+    send(&tables.host().on_cpu(cpu), &segment(number, flags));
+}
+
+/// Begins connections, on two CPUs in turn, that have expired.
+fn begin_expired(tables: &Dataplane, numbers: std::ops::Range<u32>) {
+    let now = tables.host().now();
+    for number in numbers {
+        let host = tables.host().on_cpu(number % 2).at(Ticks(now.0.wrapping_sub(100_000)));
+        send(&host, &segment(number, SYN));
+    }
+}
+
+/// Has one connection change its state so often that the CPU's ring is overrun.
+fn overrun(tables: &Dataplane, cpu: u32, number: u32) {
+    let flags = [SYN, ACK, FIN | ACK].into_iter().cycle();
+    flags.take(OVERRUN as usize).for_each(|flags| ask(tables, cpu, number, flags));
+}
+
+#[test]
+fn a_sweep_overruns_no_ring() {
+    let mut tables = tables(200_000);
+    let mut watch = tables.watch(Filter::default());
+    let mut seen = Vec::new();
+    begin_expired(&tables, 0..20_000);
+    watch.look(&mut seen);
+    begin_expired(&tables, 20_000..40_000);
+    watch.look(&mut seen);
+    assert_eq!(tables.sweep().unwrap().expired, 40_000);
+    while seen.len() < 80_000 {
+        let before = seen.len();
+        watch.look(&mut seen);
+        assert!(seen.len() > before);
+    }
+    assert!(seen.iter().all(|seen| matches!(seen, Seen::Changed(..))));
+}
+
+#[test]
+fn a_listing_comes_to_its_end_although_changes_are_missed_again_and_again() {
+    const STEADY: u32 = 20_000;
+    let tables = tables(40_000);
+    (0..STEADY).for_each(|number| ask(&tables, 0, number, SYN));
+    let mut watch = tables.watch(Filter::default());
+    let (mut told, mut missed, mut seen) = (HashSet::new(), 0, Vec::new());
+    for _ in 0..8 {
+        overrun(&tables, 1, STEADY);
+        watch.look(&mut seen);
+        for seen in seen.drain(..) {
+            match seen {
+                Seen::Is(connection) => drop(told.insert(connection.client)),
+                Seen::Missed(_) => missed += 1,
+                Seen::Changed(..) => {}
+            }
+        }
+    }
+    assert_eq!(missed, 8);
+    assert!((0..STEADY).all(|number| told.contains(&client(number))), "{}", told.len());
+}
