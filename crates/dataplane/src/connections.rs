@@ -69,7 +69,7 @@ impl Filter {
     }
 
     /// Whether the connection of an entry may be meant, as far as that can be told cheaply.
-    fn may_fit(&self, entry: &Entry) -> bool {
+    pub(crate) fn may_fit(&self, entry: &Entry) -> bool {
         self.state.is_none_or(|wanted| wanted == entry.word.state())
             && self.client.is_none_or(|address| address == entry.key.client().ip())
     }
@@ -77,7 +77,7 @@ impl Filter {
 
 impl Entry {
     /// The connection, unless it has expired.
-    fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
+    pub(crate) fn connection(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
         if self.word.is_live(now) { self.told(memory, now) } else { None }
     }
 

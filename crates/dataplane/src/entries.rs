@@ -153,6 +153,14 @@ impl Entries {
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
     }
+
+    /// Reads the next piece, now: all its entries, in place of those that are left of the one before.
+    pub(crate) fn piece(&mut self) -> Option<&[Entry]> {
+        let piece = Piece::of(&self.memory, self.next)?;
+        self.next += 1;
+        (self.at, self.piece) = (0, piece.copied(mem::take(&mut self.piece)));
+        Some(&self.piece)
+    }
 }
 
 impl Iterator for Entries {
@@ -164,9 +172,7 @@ impl Iterator for Entries {
                 self.at += 1;
                 return Some(*entry);
             }
-            let piece = Piece::of(&self.memory, self.next)?;
-            self.next += 1;
-            (self.at, self.piece) = (0, piece.copied(mem::take(&mut self.piece)));
+            self.piece()?;
         }
     }
 }

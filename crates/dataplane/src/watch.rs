@@ -4,8 +4,9 @@ use std::{mem, sync::Arc};
 use lvs_core::journal::Change;
 
 use crate::{
-    connections::{Connection, Connections, Filter},
+    connections::{Connection, Filter},
     dataplane::{Dataplane, Shared},
+    entries::Entries,
     host::now,
     journal::{Changed, Journal},
 };
@@ -30,7 +31,7 @@ pub struct Watch {
     /// What was read, and told since.
     changes: Vec<Changed>,
     /// The table that is read anew.
-    anew: Option<Connections>,
+    anew: Option<Entries>,
     /// Changes were missed since that began: once more, when it has ended.
     again: bool,
 }
@@ -38,8 +39,6 @@ pub struct Watch {
 impl Watch {
     /// Appends what has happened to connections that fit, since the last look or the beginning.
     pub fn look(&mut self, seen: &mut Vec<Seen>) {
-        /// Connections of the table that are told at each look.
-        const PIECE: usize = 4096;
         let missed = self.journal.read(&mut self.changes);
         let now = now();
         for Changed { change, entry } in self.changes.drain(..) {
@@ -51,14 +50,32 @@ impl Watch {
             seen.push(Seen::Missed(missed));
             // Not from the beginning: it would never end while changes come too fast.
             self.again = self.anew.is_some();
-            self.anew.get_or_insert_with(|| self.tables.connections(self.filter));
+            self.anew.get_or_insert_with(|| self.tables.entries());
         }
-        if let Some(table) = &mut self.anew {
-            let before = seen.len();
-            seen.extend(table.by_ref().take(PIECE).map(Seen::Is));
-            if seen.len() - before < PIECE {
+        self.list(seen);
+    }
+
+    /// Goes on with the table that is read anew. Only what is read in this look, and so after the
+    /// journal, is told: what ends later, a later look tells.
+    fn list(&mut self, seen: &mut Vec<Seen>) {
+        /// Connections that are told at each look, or a piece more.
+        const ENOUGH: usize = 4096;
+        /// Pieces that are read at each look, however few of their connections fit.
+        const PIECES: usize = 256;
+        let Some(table) = &mut self.anew else { return };
+        let enough = seen.len() + ENOUGH;
+        for _ in 0..PIECES {
+            let Some(piece) = table.piece() else {
                 let again = mem::take(&mut self.again);
-                self.anew = again.then(|| self.tables.connections(self.filter));
+                self.anew = again.then(|| self.tables.entries());
+                return;
+            };
+            let now = now();
+            let fitting = piece.iter().filter(|entry| self.filter.may_fit(entry));
+            let connections = fitting.filter_map(|entry| entry.connection(&self.tables.0, now));
+            seen.extend(connections.filter(|it| self.filter.fits(it)).map(Seen::Is));
+            if seen.len() >= enough {
+                return;
             }
         }
     }

@@ -1,8 +1,12 @@
 //! What watchers are told leaves them with the true picture, whatever happens meanwhile.
-use std::{collections::HashSet, net::SocketAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+};
 
 use lvs_core::{
-    clock::Ticks, forward::Method, scheduler::Scheduler, tables::Tables as _, wire::Protocol,
+    clock::Ticks, forward::Method, journal::Change, scheduler::Scheduler, state::State,
+    tables::Tables as _, wire::Protocol,
 };
 use lvs_dataplane::{Dataplane, Filter, Seen};
 use lvs_model::plan::PlannedService;
@@ -39,6 +43,21 @@ fn segment(number: u32, flags: u8) -> Vec<u8> {
 
 fn ask(tables: &Dataplane, cpu: u32, number: u32, flags: u8) {
     send(&tables.host().on_cpu(cpu), &segment(number, flags));
+}
+
+/// What a watcher knows who begins anew when he has missed something.
+type Known = HashMap<SocketAddr, State>;
+
+fn follow(known: &mut Known, seen: impl IntoIterator<Item = Seen>) {
+    for seen in seen {
+        match seen {
+            Seen::Changed(Change::Ended, connection) => drop(known.remove(&connection.client)),
+            Seen::Changed(Change::Began | Change::Went, connection) | Seen::Is(connection) => {
+                known.insert(connection.client, connection.state);
+            }
+            Seen::Missed(_) => known.clear(),
+        }
+    }
 }
 
 /// Begins connections, on two CPUs in turn, that have expired.
@@ -94,4 +113,23 @@ fn a_listing_comes_to_its_end_although_changes_are_missed_again_and_again() {
     }
     assert_eq!(missed, 8);
     assert!((0..STEADY).all(|number| told.contains(&client(number))), "{}", told.len());
+}
+
+#[test]
+fn nothing_is_told_to_be_there_after_its_end() {
+    let mut tables = tables(20_000);
+    (0..10_000).for_each(|number| ask(&tables, 0, number, SYN));
+    let mut watch = tables.watch(Filter::default());
+    overrun(&tables, 1, 10_000);
+    let (mut known, mut seen) = (Known::new(), Vec::new());
+    watch.look(&mut seen);
+    follow(&mut known, seen.drain(..));
+    assert!((1..10_000).contains(&known.len()), "{} are told with the first look", known.len());
+    // Between two looks of the watcher, who is not done with the table.
+    tables.flush(Filter::default());
+    for _ in 0..10 {
+        watch.look(&mut seen);
+        follow(&mut known, seen.drain(..));
+    }
+    assert_eq!(known, Known::new());
 }
