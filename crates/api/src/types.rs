@@ -261,7 +261,8 @@ pub enum Watched {
     State(Connection),
     /// It ended, in this state.
     End(Connection),
-    /// It is there: after changes were missed, all connections are told.
+    /// It is there: after changes were missed, all connections are told; and of one that several CPUs
+    /// changed, what it is in the end.
     Is(Connection),
     /// Changes came too fast to be told.
     Missed {

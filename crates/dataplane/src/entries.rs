@@ -1,9 +1,12 @@
 //! Reads the connection table from end to end.
 use std::{mem, net::SocketAddr, sync::Arc};
 
-use lvs_core::connection::{Narrow, Set, Slot, Wide, Word};
+use lvs_core::{
+    connection::{self, Name, Narrow, Set, Slot, Wide, Word},
+    family::{Family, V4, V6},
+};
 
-use crate::{index::socket, memory::Memory};
+use crate::{host::Host, index::socket, memory::Memory};
 
 /// What names a connection: client address, client port, number of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +75,29 @@ impl Entry {
         let (key, word) = read(slot, word)?;
         Some(Self { key: key.into(), word })
     }
+}
+
+impl Memory {
+    /// The live connection of a key, as a packet of a service with this hash would find it.
+    pub(crate) fn entry_of(&self, key: Key, virtual_hash: u64) -> Option<Entry> {
+        let word = match key {
+            Key::Narrow(key) => word_of::<V4>(self, key, virtual_hash),
+            Key::Wide(key) => word_of::<V6>(self, key, virtual_hash),
+        };
+        Some(Entry { key, word: word? })
+    }
+}
+
+fn word_of<F: Family>(
+    memory: &Memory,
+    key: <F::Slot as Slot>::Key,
+    virtual_hash: u64,
+) -> Option<Word> {
+    let host = Host::new(memory);
+    let name = Name { key, hash: F::hash(&host, &key, virtual_hash) };
+    let find = || connection::find::<F>(&host, &name).map(|found| found.word);
+    // Once more: it may have moved from the second set to the first between two looks.
+    find().or_else(find)
 }
 
 /// Slots that hold a connection, expired or not, with their words. Nothing else of them is read.

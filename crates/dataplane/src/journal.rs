@@ -7,10 +7,14 @@ use std::{
     },
 };
 
-use lvs_core::journal::{Change, Head, Pair, Place, Record};
+use lvs_core::{
+    clock::Ticks,
+    journal::{Change, Head, Pair, Place, Record},
+};
 
 use crate::{
     entries::{Entry, Key},
+    host::now,
     memory::Memory,
 };
 
@@ -27,18 +31,25 @@ impl Memory {
         }
     }
 
+    /// How far each ring is written.
+    fn written(&self) -> Vec<u64> {
+        let rings = (0..=self.own_number()).filter_map(|number| self.ring(number));
+        rings.map(|ring| ring.head.written.acquire()).collect()
+    }
+
     fn ring(&self, number: u32) -> Option<Ring<'_>> {
         if number == self.own_number() {
-            return Some(Ring { head: &self.own_head, places: self.own_ring.all() });
+            return Some(Ring { number, head: &self.own_head, places: self.own_ring.all() });
         }
         let places = self.journal.all().chunks(self.sizes.ring as usize).nth(number as usize)?;
-        Some(Ring { head: self.heads.get(number)?, places })
+        Some(Ring { number, head: self.heads.get(number)?, places })
     }
 }
 
 /// A ring of the journal, a power of two long.
 #[derive(Clone, Copy)]
 struct Ring<'a> {
+    number: u32,
     head: &'a Head,
     places: &'a [Place],
 }
@@ -63,16 +74,18 @@ pub struct Changed {
     pub change: Change,
     /// The connection as it is now, or as it was when it ended.
     pub entry: Entry,
+    /// Number of the ring that had it: that of a CPU, or after those of the CPUs the daemon's.
+    pub ring: u32,
 }
 
-impl From<Record> for Changed {
-    fn from(record: Record) -> Self {
+impl Changed {
+    fn of(record: Record, ring: u32) -> Self {
         let last = record.name.last;
         let key = match record.name.others {
             None => Key::Narrow(last),
             Some(Pair(first, second)) => Key::Wide([first, second, last]),
         };
-        Self { change: record.change(), entry: Entry { key, word: record.word() } }
+        Self { change: record.change(), entry: Entry { key, word: record.word() }, ring }
     }
 }
 
@@ -83,13 +96,16 @@ pub struct Journal {
     memory: Arc<Memory>,
     /// Places of each ring that have been read.
     positions: Vec<u64>,
+    /// Places that had been written when the round began.
+    marks: Vec<u64>,
+    /// When it began.
+    began: Ticks,
 }
 
 impl Journal {
     pub(crate) fn new(memory: Arc<Memory>) -> Self {
-        let rings = (0..=memory.own_number()).filter_map(|number| memory.ring(number));
-        let positions = rings.map(|ring| ring.head.written.acquire()).collect();
-        Self { memory, positions }
+        let positions = memory.written();
+        Self { memory, marks: positions.clone(), positions, began: now() }
     }
 
     /// Appends what has happened; returns how many changes are missed because they were overwritten
@@ -98,6 +114,19 @@ impl Journal {
         let memory = &*self.memory;
         let rings = (0..).zip(&mut self.positions);
         rings.filter_map(|(number, at)| Some(read(memory.ring(number)?, at, changes))).sum()
+    }
+
+    /// Whether a round ends: all is read that was written when it began. Then the next one begins.
+    pub(crate) fn ends_round(&mut self) -> bool {
+        /// Of a round, at least: no CPU needs longer from a change to its note.
+        const SPAN: u32 = Ticks::span(250);
+        let now = now();
+        let ends = now.since(self.began) > SPAN.cast_signed()
+            && self.positions.iter().zip(&self.marks).all(|(position, mark)| position >= mark);
+        if ends {
+            (self.began, self.marks) = (now, self.memory.written());
+        }
+        ends
     }
 }
 
@@ -123,7 +152,7 @@ fn copy(ring: Ring<'_>, places: Range<u64>, changes: &mut Vec<Changed>) -> Optio
     while at != places.end {
         let pair = |at| ring.place(at).map(Place::get);
         let record = Record::read(pair(at)?, || pair(at + 1))?;
-        changes.push(record.into());
+        changes.push(Changed::of(record, ring.number));
         at += record.places();
         if at > places.end {
             return None;

@@ -12,6 +12,7 @@ mod bits;
 mod clock;
 mod connections;
 mod counters;
+mod crossed;
 mod cursor;
 mod dataplane;
 mod draft;

@@ -100,7 +100,8 @@ pub(crate) fn longest(service: &Service) -> u32 {
     service.timeouts.into_iter().max().unwrap_or(0)
 }
 
-fn virtual_hash(keys: Keys, key: &ServiceKey) -> u64 {
+/// What a service's connections have in their hashes.
+pub(crate) fn virtual_hash(keys: Keys, key: &ServiceKey) -> u64 {
     endpoint(key.protocol, key.address).virtual_hash(keys)
 }
 

@@ -1,14 +1,16 @@
 //! Tells a watcher what happens to connections.
-use std::{mem, sync::Arc};
+use std::{collections::HashSet, mem, sync::Arc};
 
 use lvs_core::journal::Change;
 
 use crate::{
     connections::{Connection, Filter},
+    crossed::Crossed,
     dataplane::{Dataplane, Shared},
     entries::Entries,
     host::now,
     journal::{Changed, Journal},
+    records::virtual_hash,
 };
 
 /// What a watcher is told.
@@ -18,7 +20,8 @@ pub enum Seen {
     Changed(Change, Connection),
     /// So many changes, or a few less, came too fast to be told. All connections that there are follow.
     Missed(u64),
-    /// A connection that there is.
+    /// A connection that there is: one of those, or one of whose changes the last is not known, since
+    /// several CPUs made them.
     Is(Connection),
 }
 
@@ -30,6 +33,9 @@ pub struct Watch {
     journal: Journal,
     /// What was read, and told since.
     changes: Vec<Changed>,
+    crossed: Crossed,
+    /// What was told and may not have been the connection's last change.
+    unsure: Vec<(Changed, Connection)>,
     /// The table that is read anew.
     anew: Option<Entries>,
     /// Changes were missed since that began: once more, when it has ended.
@@ -41,18 +47,50 @@ impl Watch {
     pub fn look(&mut self, seen: &mut Vec<Seen>) {
         let missed = self.journal.read(&mut self.changes);
         let now = now();
-        for Changed { change, entry } in self.changes.drain(..) {
-            let connection = entry.told(&self.tables.0, now);
-            let wanted = connection.filter(|connection| self.filter.fits(connection));
-            seen.extend(wanted.map(|connection| Seen::Changed(change, connection)));
+        for changed in self.changes.drain(..) {
+            let connection = changed.entry.told(&self.tables.0, now);
+            let Some(connection) = connection.filter(|it| self.filter.fits(it)) else { continue };
+            seen.push(Seen::Changed(changed.change, connection));
+            if self.crossed.note(&changed.entry.key, changed.ring) {
+                self.unsure.push((changed, connection));
+            }
         }
         if missed > 0 {
+            self.unsure.clear();
+            self.crossed.miss();
             seen.push(Seen::Missed(missed));
             // Not from the beginning: it would never end while changes come too fast.
             self.again = self.anew.is_some();
             self.anew.get_or_insert_with(|| self.tables.entries());
         }
+        self.settle(seen);
         self.list(seen);
+        if self.journal.ends_round() {
+            self.crossed.next_round();
+        }
+    }
+
+    /// Asks the table, now that the journal is read, what became of connections of which that is not
+    /// sure: what happens to them later, a later look tells.
+    fn settle(&mut self, seen: &mut Vec<Seen>) {
+        let memory = &*self.tables.0;
+        let (now, mut settled) = (now(), HashSet::new());
+        // The last change that was told of each.
+        while let Some((Changed { change, entry, .. }, told)) = self.unsure.pop() {
+            if !settled.insert(entry.key) {
+                continue;
+            }
+            let found = memory.entry_of(entry.key, virtual_hash(memory.keys, &told.service));
+            let found = found.and_then(|entry| entry.told(memory, now));
+            let is_over = change == Change::Ended;
+            match found.filter(|connection| self.filter.fits(connection)) {
+                Some(is) if is_over || (is.state, is.server) != (told.state, told.server) => {
+                    seen.push(Seen::Is(is));
+                }
+                None if !is_over => seen.push(Seen::Changed(Change::Ended, told)),
+                Some(_) | None => {}
+            }
+        }
     }
 
     /// Goes on with the table that is read anew. Only what is read in this look, and so after the
@@ -95,6 +133,8 @@ impl Shared {
             filter,
             journal,
             changes: Vec::new(),
+            crossed: Crossed::new(),
+            unsure: Vec::new(),
             anew: None,
             again: false,
         }

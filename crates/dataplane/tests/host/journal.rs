@@ -42,7 +42,7 @@ fn ask(tables: &Dataplane, cpu: u32, now: u32, client: u16, flags: u8) {
 /// How often each connection is there, and in which state it was last.
 type Known = HashMap<Key, (u32, State)>;
 
-fn follow(known: &mut Known, Changed { change, entry }: Changed) -> Result<(), TestCaseError> {
+fn follow(known: &mut Known, Changed { change, entry, .. }: Changed) -> Result<(), TestCaseError> {
     let (state, found) = (entry.word.state(), known.entry(entry.key).or_insert((0, State::EMPTY)));
     match change {
         Change::Began => *found = (found.0 + 1, state),

@@ -8,8 +8,9 @@ use lvs_core::{
     clock::Ticks, forward::Method, journal::Change, scheduler::Scheduler, state::State,
     tables::Tables as _, wire::Protocol,
 };
-use lvs_dataplane::{Dataplane, Filter, Seen};
+use lvs_dataplane::{Dataplane, Filter, Seen, Watch};
 use lvs_model::plan::PlannedService;
+use proptest::prelude::*;
 
 use crate::{
     packets::{ACK, FIN, SYN, frame, send},
@@ -58,6 +59,17 @@ fn follow(known: &mut Known, seen: impl IntoIterator<Item = Seen>) {
             Seen::Missed(_) => known.clear(),
         }
     }
+}
+
+fn look(watch: &mut Watch, known: &mut Known) {
+    let mut seen = Vec::new();
+    watch.look(&mut seen);
+    follow(known, seen);
+}
+
+/// All connections that there are.
+fn all(tables: &Dataplane) -> Known {
+    tables.connections(Filter::default()).map(|it| (it.client, it.state)).collect()
 }
 
 /// Begins connections, on two CPUs in turn, that have expired.
@@ -121,15 +133,67 @@ fn nothing_is_told_to_be_there_after_its_end() {
     (0..10_000).for_each(|number| ask(&tables, 0, number, SYN));
     let mut watch = tables.watch(Filter::default());
     overrun(&tables, 1, 10_000);
-    let (mut known, mut seen) = (Known::new(), Vec::new());
-    watch.look(&mut seen);
-    follow(&mut known, seen.drain(..));
+    let mut known = Known::new();
+    look(&mut watch, &mut known);
     assert!((1..10_000).contains(&known.len()), "{} are told with the first look", known.len());
     // Between two looks of the watcher, who is not done with the table.
     tables.flush(Filter::default());
-    for _ in 0..10 {
-        watch.look(&mut seen);
-        follow(&mut known, seen.drain(..));
-    }
+    (0..10).for_each(|_| look(&mut watch, &mut known));
     assert_eq!(known, Known::new());
+}
+
+/// What is told of two rings comes in their order, the daemon's last.
+#[test]
+fn a_connection_that_begins_again_after_a_flush_is_there() {
+    let mut tables = tables(100);
+    let mut watch = tables.watch(Filter::default());
+    let mut known = Known::new();
+    ask(&tables, 0, 1, SYN);
+    look(&mut watch, &mut known);
+    tables.flush(Filter::default());
+    ask(&tables, 0, 1, SYN);
+    look(&mut watch, &mut known);
+    assert_eq!(known, all(&tables));
+    tables.flush(Filter::default());
+    look(&mut watch, &mut known);
+    assert_eq!(known, Known::new());
+}
+
+#[test]
+fn a_connection_that_two_cpus_change_is_in_its_last_state() {
+    let tables = tables(100);
+    let mut watch = tables.watch(Filter::default());
+    let mut known = Known::new();
+    ask(&tables, 1, 1, SYN);
+    ask(&tables, 0, 1, ACK);
+    look(&mut watch, &mut known);
+    assert_eq!(known, all(&tables));
+    assert_eq!(known[&client(1)], State::ESTABLISHED);
+}
+
+proptest! {
+    /// Few sets: connections displace others and move.
+    #[test]
+    fn the_picture_is_true_when_all_is_told(
+        steps in prop::collection::vec((0..2_u32, 0..60_u32, 0..6_u8, any::<bool>()), 1..200)
+    ) {
+        let mut tables = tables(28);
+        let mut watch = tables.watch(Filter::default());
+        let mut known = Known::new();
+        for (cpu, number, what, looks) in steps {
+            match what {
+                0 | 1 => ask(&tables, cpu, number, SYN),
+                2 | 3 => ask(&tables, cpu, number, ACK),
+                4 => ask(&tables, cpu, number, FIN | ACK),
+                _ => {
+                    let client = Some(client(number).ip());
+                    tables.flush(Filter { client, ..Filter::default() });
+                }
+            }
+            if looks {
+                look(&mut watch, &mut known);
+                prop_assert_eq!(&known, &all(&tables));
+            }
+        }
+    }
 }
