@@ -1,5 +1,16 @@
 //! All tables, mapped into memory.
-use std::{io, os::fd::BorrowedFd, sync::Mutex};
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+            fence,
+        },
+    },
+};
 
 use lvs_core::{
     connection::{Narrow, Set, Wide},
@@ -53,6 +64,8 @@ pub(crate) struct Memory {
     /// Held by who ends connections in the program's stead: until they are counted off the loads of
     /// their servers, none of these is forgotten, and the daemon's ring has one writer.
     pub(crate) ending: Mutex<()>,
+    /// How often servers were forgotten: before that, what leads to them is as it was.
+    forgotten: AtomicU64,
 }
 
 /// How the kernel program reaches a table.
@@ -191,7 +204,21 @@ impl Memory {
             weights: map(source, "WEIGHTS", sizes.server_numbers)?,
             meta: map(source, "META", 1)?,
             ending: Mutex::new(()),
+            forgotten: AtomicU64::new(0),
         })
+    }
+
+    /// Says that servers are about to be forgotten.
+    pub(crate) fn forget(&self) {
+        self.forgotten.fetch_add(1, Relaxed);
+        fence(Release);
+    }
+
+    /// How often servers were forgotten. As long as that is the same, numbers of servers mean the same.
+    pub(crate) fn forgotten(&self) -> u64 {
+        // After what was read by such numbers until now.
+        fence(Acquire);
+        self.forgotten.load(Acquire)
     }
 
     /// The word that leads to a server's record.

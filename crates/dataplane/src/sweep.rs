@@ -94,6 +94,7 @@ impl Dataplane {
             mirror.give(memory, draft.taken.into_iter().rev());
             return Err(error);
         }
+        self.memory.forget();
         self.publish(&draft);
         self.commit(draft);
         Ok(())

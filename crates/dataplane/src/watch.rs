@@ -31,6 +31,8 @@ pub struct Watch {
     tables: Shared,
     filter: Filter,
     journal: Journal,
+    /// How often servers were forgotten, before the journal was read last.
+    forgotten: u64,
     /// What was read, and told since.
     changes: Vec<Changed>,
     crossed: Crossed,
@@ -45,29 +47,52 @@ pub struct Watch {
 impl Watch {
     /// Appends what has happened to connections that fit, since the last look or the beginning.
     pub fn look(&mut self, seen: &mut Vec<Seen>) {
-        let missed = self.journal.read(&mut self.changes);
-        let now = now();
-        for changed in self.changes.drain(..) {
-            let connection = changed.entry.told(&self.tables.0, now);
-            let Some(connection) = connection.filter(|it| self.filter.fits(it)) else { continue };
-            seen.push(Seen::Changed(changed.change, connection));
-            if self.crossed.note(&changed.entry.key, changed.ring) {
-                self.unsure.push((changed, connection));
-            }
-        }
+        let missed = self.tell(seen);
         if missed > 0 {
-            self.unsure.clear();
-            self.crossed.miss();
-            seen.push(Seen::Missed(missed));
-            // Not from the beginning: it would never end while changes come too fast.
-            self.again = self.anew.is_some();
-            self.anew.get_or_insert_with(|| self.tables.entries());
+            self.begin_anew(missed, seen);
         }
         self.settle(seen);
         self.list(seen);
         if self.journal.ends_round() {
             self.crossed.next_round();
         }
+    }
+
+    /// Reads the journal and tells what it has; returns how many changes cannot be told.
+    fn tell(&mut self, seen: &mut Vec<Seen>) -> u64 {
+        let memory = &*self.tables.0;
+        let (begin, forgotten) = (seen.len(), memory.forgotten());
+        let overwritten = self.journal.read(&mut self.changes);
+        let (now, read, mut untold) = (now(), self.changes.len() as u64, 0);
+        for changed in self.changes.drain(..) {
+            let Some(connection) = changed.entry.told(memory, now) else {
+                untold += 1;
+                continue;
+            };
+            if !self.filter.fits(&connection) {
+                continue;
+            }
+            seen.push(Seen::Changed(changed.change, connection));
+            if self.crossed.note(&changed.entry.key, changed.ring) {
+                self.unsure.push((changed, connection));
+            }
+        }
+        if memory.forgotten() != mem::replace(&mut self.forgotten, forgotten) {
+            // Their servers' numbers may be those of others by now.
+            seen.truncate(begin);
+            untold = read;
+        }
+        overwritten + untold
+    }
+
+    /// Says that changes are missed, and has the table read.
+    fn begin_anew(&mut self, missed: u64, seen: &mut Vec<Seen>) {
+        self.unsure.clear();
+        self.crossed.miss();
+        seen.push(Seen::Missed(missed));
+        // A reading goes on: begun anew, it would never end while changes come too fast.
+        self.again = self.anew.is_some();
+        self.anew.get_or_insert_with(|| self.tables.entries());
     }
 
     /// Asks the table, now that the journal is read, what became of connections of which that is not
@@ -127,11 +152,12 @@ impl Shared {
 
     /// Watches the connections that fit, from now on.
     pub fn watch(&self, filter: Filter) -> Watch {
-        let journal = self.journal();
+        let (forgotten, journal) = (self.0.forgotten(), self.journal());
         Watch {
             tables: self.clone(),
             filter,
             journal,
+            forgotten,
             changes: Vec::new(),
             crossed: Crossed::new(),
             unsure: Vec::new(),

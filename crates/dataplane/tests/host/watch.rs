@@ -9,7 +9,7 @@ use lvs_core::{
     tables::Tables as _, wire::Protocol,
 };
 use lvs_dataplane::{Dataplane, Filter, Seen, Watch};
-use lvs_model::plan::PlannedService;
+use lvs_model::plan::{Plan, PlannedService};
 use proptest::prelude::*;
 
 use crate::{
@@ -196,4 +196,42 @@ proptest! {
             }
         }
     }
+}
+
+/// Takes all servers away and ends all connections, until nothing knows of them.
+fn forget_all(tables: &mut Dataplane) {
+    tables.apply(&Plan { services: plan(&[]) }).unwrap();
+    tables.flush(Filter::default());
+    while tables.sweep().unwrap().servers == 0 {}
+}
+
+#[test]
+fn a_connection_of_a_forgotten_server_is_not_kept() {
+    let mut tables = tables(100);
+    let mut watch = tables.watch(Filter::default());
+    let mut known = Known::new();
+    ask(&tables, 0, 1, SYN);
+    look(&mut watch, &mut known);
+    forget_all(&mut tables);
+    look(&mut watch, &mut known);
+    assert_eq!(known, Known::new());
+}
+
+#[test]
+fn an_end_is_not_told_of_the_next_server_with_the_number() {
+    let mut tables = tables(100);
+    let mut watch = tables.watch(Filter::default());
+    let mut seen = Vec::new();
+    ask(&tables, 0, 1, SYN);
+    watch.look(&mut seen);
+    seen.clear();
+    forget_all(&mut tables);
+    tables.apply(&Plan { services: plan(&["10.0.1.99:80"]) }).unwrap();
+    watch.look(&mut seen);
+    assert_eq!(seen, [Seen::Missed(1)]);
+    ask(&tables, 0, 2, SYN);
+    seen.clear();
+    watch.look(&mut seen);
+    let [Seen::Changed(Change::Began, began)] = seen[..] else { panic!("{seen:?}") };
+    assert_eq!(began.server, "10.0.1.99:80".parse().unwrap());
 }
