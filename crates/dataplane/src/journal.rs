@@ -1,5 +1,6 @@
 //! Reads the journal of changes, and writes the daemon's ring.
 use std::{
+    mem,
     ops::Range,
     sync::{
         Arc,
@@ -111,9 +112,32 @@ impl Journal {
     /// Appends what has happened; returns how many changes are missed because they were overwritten
     /// before they could be read, or a few more than that. Whoever must know reads the table then.
     pub fn read(&mut self, changes: &mut Vec<Changed>) -> u64 {
-        let memory = &*self.memory;
-        let rings = (0..).zip(&mut self.positions);
-        rings.filter_map(|(number, at)| Some(read(memory.ring(number)?, at, changes))).sum()
+        let mut missed = 0;
+        loop {
+            let read = self.read_some(changes);
+            missed += read.missed;
+            if read.is_all {
+                return missed;
+            }
+        }
+    }
+
+    /// As [`Self::read`], but no more than some of each ring.
+    pub(crate) fn read_some(&mut self, changes: &mut Vec<Changed>) -> Read {
+        let mut all = Read { missed: 0, is_all: true };
+        for (number, position) in (0..).zip(&mut self.positions) {
+            let Some(ring) = self.memory.ring(number) else { continue };
+            let read = read(ring, position, changes);
+            all.missed += read.missed;
+            all.is_all &= read.is_all;
+        }
+        all
+    }
+
+    /// Leaves out all that has not been read; returns how many changes, or a few more.
+    pub(crate) fn skip(&mut self) -> u64 {
+        let before = mem::replace(&mut self.positions, self.memory.written());
+        self.positions.iter().zip(before).map(|(after, before)| after.wrapping_sub(before)).sum()
     }
 
     /// Whether a round ends: all is read that was written when it began. Then the next one begins.
@@ -130,33 +154,46 @@ impl Journal {
     }
 }
 
-fn read(ring: Ring<'_>, position: &mut u64, changes: &mut Vec<Changed>) -> u64 {
+/// What became of a reading.
+#[derive(Clone, Copy)]
+pub(crate) struct Read {
+    /// Changes that are missed, or a few more.
+    pub(crate) missed: u64,
+    /// Whether all that was written is read.
+    pub(crate) is_all: bool,
+}
+
+fn read(ring: Ring<'_>, position: &mut u64, changes: &mut Vec<Changed>) -> Read {
+    /// Places that are read at a time, or one more: a reader who was away for long must not fill the
+    /// memory with what has happened meanwhile.
+    const MOST: u64 = 1024;
     let (begin, kept) = (*position, changes.len());
-    let end = ring.head.written.acquire();
-    if ring.holds(begin, end) && copy(ring, begin..end, changes).is_some() {
+    let written = ring.head.written.acquire();
+    let end = written.min(begin + MOST);
+    if ring.holds(begin, written)
+        && let Some(end) = copy(ring, begin..end, changes)
+    {
         // Before it is looked whether what was read was still there.
         fence(Acquire);
         if ring.holds(begin, ring.head.written.get()) {
             *position = end;
-            return 0;
+            return Read { missed: 0, is_all: end == written };
         }
     }
     changes.truncate(kept);
     *position = ring.head.written.acquire();
-    position.wrapping_sub(begin)
+    Read { missed: position.wrapping_sub(begin), is_all: true }
 }
 
-/// Appends the changes at some places; `None`: they have been written over meanwhile.
-fn copy(ring: Ring<'_>, places: Range<u64>, changes: &mut Vec<Changed>) -> Option<()> {
+/// Appends the changes that begin at some places; returns where the last one ends. `None`: they have
+/// been written over meanwhile.
+fn copy(ring: Ring<'_>, places: Range<u64>, changes: &mut Vec<Changed>) -> Option<u64> {
     let mut at = places.start;
-    while at != places.end {
+    while at < places.end {
         let pair = |at| ring.place(at).map(Place::get);
         let record = Record::read(pair(at)?, || pair(at + 1))?;
         changes.push(Changed::of(record, ring.number));
         at += record.places();
-        if at > places.end {
-            return None;
-        }
     }
-    Some(())
+    Some(at)
 }

@@ -9,9 +9,14 @@ use crate::{
     dataplane::{Dataplane, Shared},
     entries::Entries,
     host::now,
-    journal::{Changed, Journal},
+    journal::{Changed, Journal, Read},
     records::virtual_hash,
 };
+
+/// Connections that a look tells, of the journal and of the table each, or what is read at a time more.
+const ENOUGH: usize = 4096;
+/// How often a look reads some of the journal, if little of it fits: twice what the CPUs' rings hold.
+const READINGS: usize = 64;
 
 /// What a watcher is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub struct Watch {
     tables: Shared,
     filter: Filter,
     journal: Journal,
-    /// How often servers were forgotten, before the journal was read last.
+    /// How often servers had been forgotten before what is read of the journal was written.
     forgotten: u64,
     /// What was read, and told since.
     changes: Vec<Changed>,
@@ -47,9 +52,15 @@ pub struct Watch {
 impl Watch {
     /// Appends what has happened to connections that fit, since the last look or the beginning.
     pub fn look(&mut self, seen: &mut Vec<Seen>) {
-        let missed = self.tell(seen);
-        if missed > 0 {
-            self.begin_anew(missed, seen);
+        let enough = seen.len() + ENOUGH;
+        for _ in 0..READINGS {
+            let Read { missed, is_all } = self.tell(seen);
+            if missed > 0 {
+                self.begin_anew(missed, seen);
+            }
+            if is_all || missed > 0 || seen.len() >= enough {
+                break;
+            }
         }
         self.settle(seen);
         self.list(seen);
@@ -58,12 +69,11 @@ impl Watch {
         }
     }
 
-    /// Reads the journal and tells what it has; returns how many changes cannot be told.
-    fn tell(&mut self, seen: &mut Vec<Seen>) -> u64 {
-        let memory = &*self.tables.0;
-        let (begin, forgotten) = (seen.len(), memory.forgotten());
-        let overwritten = self.journal.read(&mut self.changes);
-        let (now, read, mut untold) = (now(), self.changes.len() as u64, 0);
+    /// Reads some of the journal and tells what it has; changes that cannot be told are missed too.
+    fn tell(&mut self, seen: &mut Vec<Seen>) -> Read {
+        let (memory, begin) = (&*self.tables.0, seen.len());
+        let mut read = self.journal.read_some(&mut self.changes);
+        let (now, changes, mut untold) = (now(), self.changes.len() as u64, 0);
         for changed in self.changes.drain(..) {
             let Some(connection) = changed.entry.told(memory, now) else {
                 untold += 1;
@@ -77,12 +87,14 @@ impl Watch {
                 self.unsure.push((changed, connection));
             }
         }
-        if memory.forgotten() != mem::replace(&mut self.forgotten, forgotten) {
-            // Their servers' numbers may be those of others by now.
+        if memory.forgotten() != self.forgotten {
+            // Their servers' numbers may be those of others by now, and those of what is not read yet.
             seen.truncate(begin);
-            untold = read;
+            self.forgotten = memory.forgotten();
+            untold = changes + self.journal.skip();
         }
-        overwritten + untold
+        read.missed += untold;
+        read
     }
 
     /// Says that changes are missed, and has the table read.
@@ -121,8 +133,6 @@ impl Watch {
     /// Goes on with the table that is read anew. Only what is read in this look, and so after the
     /// journal, is told: what ends later, a later look tells.
     fn list(&mut self, seen: &mut Vec<Seen>) {
-        /// Connections that are told at each look, or a piece more.
-        const ENOUGH: usize = 4096;
         /// Pieces that are read at each look, however few of their connections fit.
         const PIECES: usize = 256;
         let Some(table) = &mut self.anew else { return };

@@ -1,5 +1,8 @@
 //! What the journal says of connections is what becomes of them.
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use lvs_core::{
     clock::Ticks, forward::Method, journal::Change, scheduler::Scheduler, state::State,
@@ -118,4 +121,22 @@ fn a_reader_that_is_too_slow_knows_it_and_reads_the_table() {
     assert_eq!(missed, 50, "what the other CPU did is told");
     let is = |seen: &&Seen| matches!(seen, Seen::Is(_));
     assert_eq!(seen[missed..].iter().filter(is).count(), 6050, "then all that there is");
+}
+
+/// Those of IPv6 take two places, of which the last may be one more than is read at a time.
+#[test]
+fn more_than_is_read_at_a_time_is_read_in_order() {
+    let tables = tables(SMALL.connections);
+    let (mut journal, mut changes) = (tables.shared().journal(), Vec::new());
+    let clients = 0..5000;
+    for client in clients.clone() {
+        ask(&tables, 0, 1 << 20, client, SYN);
+    }
+    assert_eq!(journal.read(&mut changes), 0);
+    let number = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    let read = changes.iter().map(|told| match told.entry.key.client().ip() {
+        IpAddr::V4(address) => 2 * number(address.octets()[2], address.octets()[3]),
+        IpAddr::V6(address) => 2 * number(address.octets()[14], address.octets()[15]) + 1,
+    });
+    assert!(read.eq(clients));
 }

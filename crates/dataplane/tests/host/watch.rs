@@ -235,3 +235,19 @@ fn an_end_is_not_told_of_the_next_server_with_the_number() {
     let [Seen::Changed(Change::Began, began)] = seen[..] else { panic!("{seen:?}") };
     assert_eq!(began.server, "10.0.1.99:80".parse().unwrap());
 }
+
+#[test]
+fn a_look_takes_no_more_than_a_few_thousand_changes() {
+    const CHANGES: usize = 30_000;
+    let tables = tables(20_000);
+    let mut watch = tables.watch(Filter::default());
+    let flags = [SYN, ACK, FIN | ACK].into_iter().cycle();
+    flags.take(CHANGES).for_each(|flags| ask(&tables, 0, 1, flags));
+    let (mut seen, mut told) = (Vec::new(), Vec::new());
+    while told.len() < CHANGES {
+        watch.look(&mut seen);
+        assert!((1..8192).contains(&seen.len()), "{} in one look", seen.len());
+        told.extend(seen.drain(..).filter(|seen| matches!(seen, Seen::Changed(..))));
+    }
+    assert_eq!(told.len(), CHANGES);
+}
