@@ -60,12 +60,17 @@ pub struct Filter {
 impl Filter {
     /// Whether a connection is meant.
     pub fn fits(&self, connection: &Connection) -> bool {
-        let Connection { service, client, server, state, .. } = connection;
+        self.fits_but_for_state(connection)
+            && self.state.is_none_or(|wanted| wanted == connection.state)
+    }
+
+    /// Whether a connection is meant, or would be in another state.
+    pub(crate) fn fits_but_for_state(&self, connection: &Connection) -> bool {
+        let Connection { service, client, server, .. } = connection;
         self.protocol.is_none_or(|protocol| protocol == service.protocol)
             && self.client.is_none_or(|address| address == client.ip())
             && self.virtual_address.is_none_or(|address| address == service.address)
             && self.server.is_none_or(|address| address == *server)
-            && self.state.is_none_or(|wanted| wanted == *state)
     }
 
     /// Whether the connection of an entry may be meant, as far as that can be told cheaply.

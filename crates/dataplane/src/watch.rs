@@ -7,7 +7,7 @@ use crate::{
     connections::{Connection, Filter},
     crossed::Crossed,
     dataplane::{Dataplane, Shared},
-    entries::Entries,
+    entries::{Entries, Key},
     host::now,
     journal::{Changed, Journal, Read},
     records::virtual_hash,
@@ -30,11 +30,34 @@ pub enum Seen {
     Is(Connection),
 }
 
+/// What a watcher wants to be told.
+#[derive(Debug)]
+struct Wanted {
+    filter: Filter,
+    /// If those of one state are watched: those that were told to be in it, and have not ended since.
+    told: HashSet<Key>,
+}
+
+impl Wanted {
+    /// Whether a connection is to be told, which fits but for its state, and ends or is in that now.
+    /// Who has been told that it is in the state that he watches is told as well that it leaves it.
+    fn has(&mut self, key: Key, connection: &Connection, ends: bool) -> bool {
+        let Some(state) = self.filter.state else { return true };
+        let fits = connection.state == state;
+        let was_told = match (ends, fits) {
+            (true, _) => self.told.remove(&key),
+            (false, true) => self.told.insert(key),
+            (false, false) => self.told.contains(&key),
+        };
+        fits || was_told
+    }
+}
+
 /// Watches connections.
 #[derive(Debug)]
 pub struct Watch {
     tables: Shared,
-    filter: Filter,
+    wanted: Wanted,
     journal: Journal,
     /// How often servers had been forgotten before what is read of the journal was written.
     forgotten: u64,
@@ -79,10 +102,13 @@ impl Watch {
                 untold += 1;
                 continue;
             };
-            if !self.filter.fits(&connection) {
+            if !self.wanted.filter.fits_but_for_state(&connection) {
                 continue;
             }
-            seen.push(Seen::Changed(changed.change, connection));
+            let ends = changed.change == Change::Ended;
+            if self.wanted.has(changed.entry.key, &connection, ends) {
+                seen.push(Seen::Changed(changed.change, connection));
+            }
             if self.crossed.note(&changed.entry.key, changed.ring) {
                 self.unsure.push((changed, connection));
             }
@@ -100,6 +126,7 @@ impl Watch {
     /// Says that changes are missed, and has the table read.
     fn begin_anew(&mut self, missed: u64, seen: &mut Vec<Seen>) {
         self.unsure.clear();
+        self.wanted.told.clear();
         self.crossed.miss();
         seen.push(Seen::Missed(missed));
         // A reading goes on: begun anew, it would never end while changes come too fast.
@@ -120,11 +147,14 @@ impl Watch {
             let found = memory.entry_of(entry.key, virtual_hash(memory.keys, &told.service));
             let found = found.and_then(|entry| entry.told(memory, now));
             let is_over = change == Change::Ended;
-            match found.filter(|connection| self.filter.fits(connection)) {
+            match found.filter(|it| self.wanted.filter.fits_but_for_state(it)) {
                 Some(is) if is_over || (is.state, is.server) != (told.state, told.server) => {
-                    seen.push(Seen::Is(is));
+                    seen.extend(self.wanted.has(entry.key, &is, false).then_some(Seen::Is(is)));
                 }
-                None if !is_over => seen.push(Seen::Changed(Change::Ended, told)),
+                None if !is_over => {
+                    let ended = Seen::Changed(Change::Ended, told);
+                    seen.extend(self.wanted.has(entry.key, &told, true).then_some(ended));
+                }
                 Some(_) | None => {}
             }
         }
@@ -144,9 +174,15 @@ impl Watch {
                 return;
             };
             let now = now();
-            let fitting = piece.iter().filter(|entry| self.filter.may_fit(entry));
-            let connections = fitting.filter_map(|entry| entry.connection(&self.tables.0, now));
-            seen.extend(connections.filter(|it| self.filter.fits(it)).map(Seen::Is));
+            let filter = self.wanted.filter;
+            for entry in piece.iter().filter(|entry| filter.may_fit(entry)) {
+                let connection = entry.connection(&self.tables.0, now);
+                if let Some(connection) = connection.filter(|it| filter.fits(it))
+                    && self.wanted.has(entry.key, &connection, false)
+                {
+                    seen.push(Seen::Is(connection));
+                }
+            }
             if seen.len() >= enough {
                 return;
             }
@@ -165,7 +201,7 @@ impl Shared {
         let (forgotten, journal) = (self.0.forgotten(), self.journal());
         Watch {
             tables: self.clone(),
-            filter,
+            wanted: Wanted { filter, told: HashSet::new() },
             journal,
             forgotten,
             changes: Vec::new(),

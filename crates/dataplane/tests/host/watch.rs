@@ -251,3 +251,35 @@ fn a_look_takes_no_more_than_a_few_thousand_changes() {
     }
     assert_eq!(told.len(), CHANGES);
 }
+
+#[test]
+fn who_watches_a_state_is_told_when_a_connection_leaves_it() {
+    let tables = tables(100);
+    let filter = Filter { state: Some(State::ESTABLISHED), ..Filter::default() };
+    let mut watch = tables.watch(filter);
+    let mut known = Known::new();
+    ask(&tables, 0, 1, SYN);
+    look(&mut watch, &mut known);
+    assert_eq!(known, Known::new());
+    ask(&tables, 0, 1, ACK);
+    look(&mut watch, &mut known);
+    assert_eq!(known, all(&tables));
+    ask(&tables, 0, 1, FIN | ACK);
+    look(&mut watch, &mut known);
+    assert_eq!(known, all(&tables));
+    tables.shared().flush(Filter::default());
+    look(&mut watch, &mut known);
+    assert_eq!(known, Known::new());
+}
+
+#[test]
+fn who_watches_a_state_is_told_nothing_of_what_was_never_in_it() {
+    let tables = tables(100);
+    let filter = Filter { state: Some(State::ESTABLISHED), ..Filter::default() };
+    let (mut watch, mut seen) = (tables.watch(filter), Vec::new());
+    ask(&tables, 0, 1, SYN);
+    ask(&tables, 0, 1, FIN | ACK);
+    tables.shared().flush(Filter::default());
+    watch.look(&mut seen);
+    assert_eq!(seen, []);
+}
