@@ -88,23 +88,22 @@ impl Entry {
 
     /// The connection; `None`: its server is forgotten, or its slot changed hands while it was read.
     pub(crate) fn told(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
-        let server: &Server = memory.server_of(self.word.server())?;
+        let server = memory.copy_of_server(self.word.server())?;
         let number = self.key.service();
         if server.service != number {
             return None;
         }
         let (client, method, state) = (self.key.client(), server.method, self.word.state());
         // None if its service was removed.
-        let service = memory.service_of(number);
-        let timeout = service.and_then(|service| service.timeouts.get(state.timeout_index()));
+        let service = memory.copy_of_service(number);
+        let timeout = service.and_then(|it| it.timeouts.get(state.timeout_index()).copied());
         Some(Connection {
-            service: service_of(server, client)?,
+            service: service_of(&server, client)?,
             client,
             server: socket_of(server.address, server.transport),
             method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
             state,
-            expires: until(now, self.word.expires())
-                .min(timeout.map_or(Duration::MAX, |&ticks| span(ticks))),
+            expires: until(now, self.word.expires()).min(timeout.map_or(Duration::MAX, span)),
         })
     }
 }

@@ -226,7 +226,7 @@ impl Memory {
         Handle(self.handles.get(server).map_or(0, Shared64::get))
     }
 
-    /// The record of a server by its number.
+    /// The record of a server by its number, for the thread that writes records.
     pub(crate) fn server_of(&self, server: u32) -> Option<&Server> {
         match self.handle_of(server).record() {
             0 => None,
@@ -234,12 +234,15 @@ impl Memory {
         }
     }
 
-    /// The record of a service by its number.
-    pub(crate) fn service_of(&self, number: u16) -> Option<&Service> {
-        match u32::try_from(self.standings.get(number.into())?.record.get()) {
-            Ok(0) | Err(_) => None,
-            Ok(record) => self.services.get(record),
-        }
+    /// A copy of the record of a server by its number, for any thread.
+    pub(crate) fn copy_of_server(&self, server: u32) -> Option<Server> {
+        follow(&self.servers, || self.handle_of(server).record())
+    }
+
+    /// A copy of the record of a service by its number, for any thread.
+    pub(crate) fn copy_of_service(&self, number: u16) -> Option<Service> {
+        let standing = self.standings.get(number.into())?;
+        follow(&self.services, || u32::try_from(standing.record.get()).unwrap_or(0))
     }
 
     /// Candidates of a service, in their order.
@@ -297,6 +300,23 @@ impl Memory {
     }
 }
 
+/// Copies the record to which a word leads; 0: to none. A record that is replaced is freed, and
+/// written anew, maybe while it is copied here, but not before the word leads elsewhere.
+fn follow<T: Plain + Copy>(records: &Region<T>, word: impl Fn() -> u32) -> Option<T> {
+    let mut at = word();
+    while at != 0 {
+        fence(Acquire);
+        let record = records.read(at);
+        fence(Acquire);
+        let again = word();
+        if again == at {
+            return record;
+        }
+        at = again;
+    }
+    None
+}
+
 /// Adds counters to others.
 pub(crate) fn add(sum: &mut Counters, counters: &Counters) {
     sum.connections += counters.connections;
@@ -304,4 +324,30 @@ pub(crate) fn add(sum: &mut Counters, counters: &Counters) {
     sum.packets_out += counters.packets_out;
     sum.bytes_in += counters.bytes_in;
     sum.bytes_out += counters.bytes_out;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_replaced_while_it_is_copied_is_not_taken() {
+        let records = Region::anonymous(4).unwrap();
+        (0..4).for_each(|at| records.write(at, 10 * at));
+        let leading_to = |places: &'static [u32]| {
+            let places = Cell::new(places.iter());
+            move || {
+                let mut left = places.take();
+                let place = left.next().copied();
+                places.set(left);
+                place.unwrap()
+            }
+        };
+        assert_eq!(follow(&records, leading_to(&[1, 1])), Some(10));
+        assert_eq!(follow(&records, leading_to(&[1, 2, 3, 3])), Some(30));
+        assert_eq!(follow(&records, leading_to(&[1, 0])), None);
+        assert_eq!(follow(&records, leading_to(&[0])), None);
+    }
 }
