@@ -60,6 +60,8 @@ pub enum Code {
     Dataplane,
     /// The daemon is starting or leaving.
     Unavailable,
+    /// As many do that as may at once.
+    Busy,
     /// A defect of the daemon.
     Internal,
 }
@@ -75,7 +77,7 @@ impl Code {
             Self::TooLarge => 413,
             Self::Config => 422,
             Self::Dataplane | Self::Internal => 500,
-            Self::Unavailable => 503,
+            Self::Unavailable | Self::Busy => 503,
         }
     }
 }

@@ -4,17 +4,17 @@
 //! socket ─ accept ─┬─ connection task ─┐
 //!                  ├─ connection task ─┼─ mpsc<Call> ─→ engine
 //!                  └─ connection task ─┘ ←─ oneshot<Result<_, ApiError>> ─┘
-//!                       ↑ chunks
-//!                  blocking thread: what takes long
+//!                       ↑ pieces
+//!                  list or watch task ⇄ blocking thread: one piece
 //! ```
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lvs_model::change::Change;
 use tokio::{
     net::UnixStream,
-    sync::{mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
@@ -25,9 +25,13 @@ use crate::{
     },
 };
 
+use http::Client;
+use peer::Peer;
+
 mod http;
 mod later;
 mod lines;
+mod peer;
 mod socket;
 mod stream;
 
@@ -97,11 +101,15 @@ pub fn channel() -> (mpsc::Sender<Call>, mpsc::Receiver<Call>) {
 /// Serves until `stop` turns true (or its sender is gone), then lets answers under way finish.
 pub async fn serve(listener: Listener, calls: mpsc::Sender<Call>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let streams = Arc::new(Semaphore::new(http::STREAMS));
     loop {
         tokio::select! {
             () = stopped(&mut stop) => break,
             accepted = listener.accept() => match accepted {
-                Ok(stream) => { connections.spawn(connection(stream, calls.clone(), stop.clone())); }
+                Ok(stream) => {
+                    let (calls, streams) = (calls.clone(), Arc::clone(&streams));
+                    connections.spawn(connection(stream, calls, streams, stop.clone()));
+                }
                 // Out of file descriptors: they come back when connections end.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
@@ -117,11 +125,16 @@ pub async fn serve(listener: Listener, calls: mpsc::Sender<Call>, mut stop: watc
 async fn connection(
     stream: UnixStream,
     calls: mpsc::Sender<Call>,
+    streams: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
+    // Out of file descriptors.
+    let Ok(peer) = Peer::of(&stream) else { return };
+    let peer = Arc::new(peer);
+    let client = Client { calls, peer: Arc::clone(&peer), streams };
     let service = service_fn(move |request| {
-        let calls = calls.clone();
-        async move { Ok::<_, Infallible>(http::answer(request, calls).await) }
+        let client = client.clone();
+        async move { Ok::<_, Infallible>(http::answer(request, client).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -130,6 +143,8 @@ async fn connection(
     let mut connection = std::pin::pin!(connection);
     // A client that hangs up or speaks no HTTP ends its own connection only.
     tokio::select! {
+        biased;
+        () = peer.is_over() => {}
         done = connection.as_mut() => drop(done),
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();

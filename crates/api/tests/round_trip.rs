@@ -17,7 +17,7 @@ use std::{
 use lvs_api::{
     client::{Client, ClientError},
     error::{ApiError, Code},
-    server::{self, Call, Later, Listener, Listing},
+    server::{self, Call, Later, Listener, Listing, Watching},
     types::{Changed, Connection, ConnectionFilter, Explained, Question},
 };
 use lvs_model::{
@@ -265,4 +265,60 @@ fn without_a_daemon_the_client_says_so() {
     assert!(nobody(&path));
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(nobody(&path));
+}
+
+/// A daemon that nothing happens in; tells whether a watch of it goes on.
+fn idle() -> (Daemon, impl Fn() -> bool) {
+    let watched = Arc::new(());
+    let token = Arc::clone(&watched);
+    let daemon = Daemon::start(move |call| {
+        if let Call::Watch(_, reply) = call {
+            let token = Arc::clone(&token);
+            reply.send(Ok(Watching::new(move |_| _ = &token))).unwrap();
+        } else if let Call::Count(_, reply) = call {
+            reply.send(Ok(Later::new(|| 7))).unwrap();
+        }
+    });
+    (daemon, move || Arc::strong_count(&watched) > 2)
+}
+
+/// Sends bytes, and waits for the status of the first answer.
+fn begin(daemon: &Daemon, request: &[u8]) -> (UnixStream, String) {
+    let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    (stream, String::from_utf8_lossy(&status).into_owned())
+}
+
+const WATCH: &[u8] = b"GET /v1/connections/watch HTTP/1.1\r\nHost: x\r\n\r\n";
+const LAST: &[u8] = b"GET /v1/connections/watch HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+/// Whether or not it had said that it would send no more, or sent more that nobody reads.
+#[test]
+fn the_watch_of_a_client_that_leaves_ends() {
+    let (daemon, is_watched) = idle();
+    for request in [WATCH, LAST, &[WATCH, b"\n"].concat(), &[WATCH, WATCH].concat()] {
+        let (stream, _) = begin(&daemon, request);
+        wait_until(&is_watched);
+        drop(stream);
+        wait_until(|| !is_watched());
+    }
+}
+
+#[test]
+fn many_watches_leave_room_for_other_requests() {
+    let (daemon, _) = idle();
+    let streams: Vec<_> = (0..64).map(|_| begin(&daemon, WATCH)).collect();
+    assert!(streams.iter().all(|(_, status)| status == "HTTP/1.1 200"));
+    let (client, filter) = (daemon.client(), ConnectionFilter::default());
+    assert_eq!(client.count(&filter).unwrap(), 7);
+    let Err(ClientError::Refused(error)) = client.watch(&filter).map(drop) else {
+        panic!("one more than may be")
+    };
+    assert_eq!(error.code, Code::Busy);
+    assert!(error.remedy.is_some());
+    drop(streams);
+    wait_until(|| client.watch(&filter).is_ok());
 }

@@ -1,5 +1,5 @@
 //! One HTTP request: its route, the call, the answer.
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, combinators::BoxBody};
@@ -11,11 +11,16 @@ use hyper::{
 use lvs_model::change::Change;
 use serde::Serialize;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::spawn_blocking,
 };
 
-use super::{Call, Later, Reply, lines::Lines, stream::stream};
+use super::{
+    Call, Later, Reply,
+    lines::Lines,
+    peer::Peer,
+    stream::{list, watch},
+};
 use crate::{
     error::{ApiError, Code},
     routes::Route,
@@ -25,13 +30,34 @@ use crate::{
 /// Largest request body, in bytes: a change of a service with some thousand servers.
 const BODY_LIMIT: usize = 1 << 20;
 
+/// Lists and watches at the same time, of all clients: each has memory of its own.
+pub(super) const STREAMS: usize = 64;
+
 type Body = BoxBody<Bytes, Infallible>;
 
+/// What the answers to a client need.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) peer: Arc<Peer>,
+    /// Places for [`STREAMS`].
+    pub(super) streams: Arc<Semaphore>,
+}
+
+impl Client {
+    /// A place for a list or watch.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let all_taken = || {
+            let message =
+                format!("{STREAMS} lists and watches of connections are under way already");
+            ApiError::new(Code::Busy, message).remedy("end one of them, or try again later")
+        };
+        Arc::clone(&self.streams).try_acquire_owned().ok().ok_or_else(all_taken)
+    }
+}
+
 /// Answers one request; a refusal is an answer too.
-pub(super) async fn answer(
-    request: Request<Incoming>,
-    calls: mpsc::Sender<Call>,
-) -> Response<Body> {
+pub(super) async fn answer(request: Request<Incoming>, client: Client) -> Response<Body> {
     let uri = request.uri();
     let route = Route::parse(request.method().as_str(), uri.path(), uri.query().unwrap_or(""));
     let route = match route {
@@ -43,7 +69,7 @@ pub(super) async fn answer(
             return response;
         }
     };
-    match dispatch(route, request, calls).await {
+    match dispatch(route, request, client).await {
         Ok(response) => response,
         Err(error) => refusal(&error),
     }
@@ -56,44 +82,45 @@ fn refusal(error: &ApiError) -> Response<Body> {
 async fn dispatch(
     route: Route,
     request: Request<Incoming>,
-    calls: mpsc::Sender<Call>,
+    client: Client,
 ) -> Result<Response<Body>, ApiError> {
+    let calls = &client.calls;
     match route {
-        Route::Status => Ok(json(200, &ask(&calls, Call::Status).await?)),
-        Route::Services => {
-            Ok(json(200, &Services { services: ask(&calls, Call::Services).await? }))
-        }
+        Route::Status => Ok(json(200, &ask(calls, Call::Status).await?)),
+        Route::Services => Ok(json(200, &Services { services: ask(calls, Call::Services).await? })),
         Route::Service(name) => {
-            Ok(json(200, &ask(&calls, |reply| Call::Service(name, reply)).await?))
+            Ok(json(200, &ask(calls, |reply| Call::Service(name, reply)).await?))
         }
         Route::Change { persist } => {
             let change = Box::new(body::<Change>(request).await?);
             let call = |reply| Call::Change { change, persist, reply };
-            Ok(json(200, &ask(&calls, call).await?))
+            Ok(json(200, &ask(calls, call).await?))
         }
         Route::Connections { filter, limit } => {
             let call = |reply| Call::Connections { filter, limit, reply };
-            let lines = Lines::of(ask(&calls, call).await?);
-            Ok(response(200, "application/x-ndjson", lines.boxed()))
+            let place = client.place()?;
+            let lines = list(ask(calls, call).await?);
+            Ok(stream(Lines::of(lines, client.peer, place)))
         }
         Route::Count(filter) => {
-            let count = done(ask(&calls, |reply| Call::Count(filter, reply)).await?).await?;
+            let count = done(ask(calls, |reply| Call::Count(filter, reply)).await?).await?;
             Ok(json(200, &Count { count }))
         }
         Route::Flush(filter) => {
-            let count = done(ask(&calls, |reply| Call::Flush(filter, reply)).await?).await?;
+            let count = done(ask(calls, |reply| Call::Flush(filter, reply)).await?).await?;
             Ok(json(200, &Count { count }))
         }
         Route::Watch(filter) => {
-            let watching = ask(&calls, |reply| Call::Watch(filter, reply)).await?;
-            Ok(response(200, "application/x-ndjson", stream(watching).boxed()))
+            let place = client.place()?;
+            let lines = watch(ask(calls, |reply| Call::Watch(filter, reply)).await?);
+            Ok(stream(Lines::of(lines, client.peer, place)))
         }
-        Route::Stats => Ok(json(200, &ask(&calls, Call::Stats).await?)),
-        Route::Reload => Ok(json(200, &ask(&calls, Call::Reload).await?)),
-        Route::Diff => Ok(json(200, &ask(&calls, Call::Diff).await?)),
-        Route::Config => Ok(json(200, &Toml { toml: ask(&calls, Call::Config).await? })),
+        Route::Stats => Ok(json(200, &ask(calls, Call::Stats).await?)),
+        Route::Reload => Ok(json(200, &ask(calls, Call::Reload).await?)),
+        Route::Diff => Ok(json(200, &ask(calls, Call::Diff).await?)),
+        Route::Config => Ok(json(200, &Toml { toml: ask(calls, Call::Config).await? })),
         Route::Explain(question) => {
-            Ok(json(200, &ask(&calls, |reply| Call::Explain(question, reply)).await?))
+            Ok(json(200, &ask(calls, |reply| Call::Explain(question, reply)).await?))
         }
     }
 }
@@ -138,6 +165,11 @@ fn json(status: u16, value: &impl Serialize) -> Response<Body> {
         // Only a map with keys that are no strings could fail, and no type has one.
         Err(_) => response(500, "text/plain", Full::default().boxed()),
     }
+}
+
+/// An answer of one JSON object a line.
+fn stream(lines: Lines) -> Response<Body> {
+    response(200, "application/x-ndjson", lines.boxed())
 }
 
 fn response(status: u16, kind: &'static str, body: Body) -> Response<Body> {

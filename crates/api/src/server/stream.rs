@@ -1,36 +1,45 @@
-//! An answer that goes on until the client leaves: what is new, looked for again and again.
-use std::{thread, time::Duration};
-
-use bytes::Bytes;
-use tokio::{sync::mpsc, task::spawn_blocking};
+//! What long answers consist of, made piece by piece: a list, and what is new, looked for again and
+//! again.
+use serde::Serialize;
 
 use super::{
-    later::Watching,
-    lines::{Lines, append},
+    later::{Listing, Watching},
+    lines::Turn,
 };
 
-/// Between two looks, when there was nothing new: the journal holds as much as comes in this time
-/// with a million changes a second.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Bytes of a piece of a list, or a little more.
+const PIECE: usize = 64 << 10;
 
-/// The body of such an answer.
-pub(super) fn stream(watching: Watching) -> Lines {
-    let (chunks, receiver) = mpsc::channel(1);
-    drop(spawn_blocking(move || follow(watching, &chunks)));
-    Lines::from(receiver)
+/// Lists connections.
+pub(super) fn list(mut listing: Listing) -> impl FnMut(&mut Vec<u8>) -> Turn + Send {
+    move |text| {
+        for connection in listing.by_ref() {
+            append(text, &connection);
+            if text.len() >= PIECE {
+                return Turn::More;
+            }
+        }
+        Turn::Over
+    }
 }
 
-fn follow(mut watching: Watching, chunks: &mpsc::Sender<Bytes>) {
+/// Tells what happens to connections, until the client leaves.
+pub(super) fn watch(mut watching: Watching) -> impl FnMut(&mut Vec<u8>) -> Turn + Send {
     let mut told = Vec::new();
-    while !chunks.is_closed() {
+    move |text| {
         watching.look(&mut told);
         if told.is_empty() {
-            thread::sleep(PAUSE);
-            continue;
+            return Turn::Later;
         }
-        let mut text = Vec::new();
-        told.drain(..).for_each(|value| append(&mut text, &value));
-        // If the client has left, the channel is closed.
-        drop(chunks.blocking_send(text.into()));
+        told.drain(..).for_each(|value| append(text, &value));
+        Turn::More
+    }
+}
+
+/// Appends a line.
+fn append(text: &mut Vec<u8>, value: &impl Serialize) {
+    // Only a map with keys that are no strings could fail, and no type has one.
+    if serde_json::to_writer(&mut *text, value).is_ok() {
+        text.push(b'\n');
     }
 }
