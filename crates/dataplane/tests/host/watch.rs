@@ -2,6 +2,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
+    thread,
 };
 
 use lvs_core::{
@@ -282,4 +283,31 @@ fn who_watches_a_state_is_told_nothing_of_what_was_never_in_it() {
     tables.shared().flush(Filter::default());
     watch.look(&mut seen);
     assert_eq!(seen, []);
+}
+
+#[test]
+fn the_picture_is_true_after_two_cpus_were_busy_with_the_same_connections() {
+    let tables = tables(100);
+    let mut watch = tables.watch(Filter::default());
+    let mut known = Known::new();
+    for round in 0..1000 {
+        thread::scope(|scope| {
+            let busy = [round % 2, 1 - round % 2].map(|cpu| {
+                let tables = &tables;
+                scope.spawn(move || {
+                    for step in 0..30 {
+                        let flags =
+                            [SYN, ACK, FIN | ACK, ACK][((round + step / 3 + cpu) % 4) as usize];
+                        ask(tables, cpu, step % 3, flags);
+                    }
+                })
+            });
+            // Meanwhile, or afterwards only.
+            while round % 4 < 2 && !busy.iter().all(thread::ScopedJoinHandle::is_finished) {
+                look(&mut watch, &mut known);
+            }
+        });
+        look(&mut watch, &mut known);
+        assert_eq!(known, all(&tables));
+    }
 }
