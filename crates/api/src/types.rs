@@ -264,7 +264,7 @@ pub enum Watched {
     /// It is there: after changes were missed, all connections are told; and of one that several CPUs
     /// changed, what it is in the end.
     Is(Connection),
-    /// Changes came too fast to be told.
+    /// Changes came too fast to be told, or were of a server that has been forgotten meanwhile.
     Missed {
         /// So many, or a few less.
         count: u64,

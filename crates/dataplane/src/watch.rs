@@ -23,7 +23,8 @@ const READINGS: usize = 64;
 pub enum Seen {
     /// A connection changed.
     Changed(Change, Connection),
-    /// So many changes, or a few less, came too fast to be told. All connections that there are follow.
+    /// So many changes, or a few less, came too fast to be told, or were of a server that has been
+    /// forgotten meanwhile. All connections that there are follow.
     Missed(u64),
     /// A connection that there is: one of those, or one of whose changes the last is not known, since
     /// several CPUs made them.

@@ -38,9 +38,7 @@ pub(super) fn watch(context: &mut Context, filter: &ConnectionFilter) -> Result<
             }
             context.out.rows(&table, &widths)?;
         } else if let Watched::Missed { count } = told {
-            context.out.warning(&format!(
-                "{count} changes came too fast and were missed; all connections follow"
-            ))?;
+            context.out.warning(&format!("{count} changes were missed; all connections follow"))?;
         }
         context.out.flush()?;
     }
