@@ -12,7 +12,6 @@ use lvs_core::{
     journal::{Change, Record},
     load,
     state::State,
-    tables::Server,
     wire::Protocol,
 };
 use lvs_model::desired::ServiceKey;
@@ -20,9 +19,9 @@ use lvs_model::desired::ServiceKey;
 use crate::{
     dataplane::{Dataplane, Shared},
     entries::{Entries, Entry, Key, taken},
-    host::{Host, now, span, until},
+    host::{Host, now, span},
     index::{socket, socket_of},
-    memory::Memory,
+    memory::{Memory, ToldServer},
 };
 
 /// A connection.
@@ -88,28 +87,28 @@ impl Entry {
 
     /// The connection; `None`: its server is forgotten, or its slot changed hands while it was read.
     pub(crate) fn told(&self, memory: &Memory, now: Ticks) -> Option<Connection> {
-        let server = memory.copy_of_server(self.word.server())?;
+        let server = memory.told_server(self.word.server())?;
         let number = self.key.service();
         if server.service != number {
             return None;
         }
         let (client, method, state) = (self.key.client(), server.method, self.word.state());
+        let left = u32::try_from(self.word.expires().since(now)).unwrap_or(0);
         // None if its service was removed.
-        let service = memory.copy_of_service(number);
-        let timeout = service.and_then(|it| it.timeouts.get(state.timeout_index()).copied());
+        let timeout = memory.timeout_of(number, state.timeout_index());
         Some(Connection {
             service: service_of(&server, client)?,
             client,
             server: socket_of(server.address, server.transport),
             method: Method::ALL.into_iter().find(|known| *known as u8 == method)?,
             state,
-            expires: until(now, self.word.expires()).min(timeout.map_or(Duration::MAX, span)),
+            expires: span(left.min(timeout.unwrap_or(u32::MAX))),
         })
     }
 }
 
 /// What clients of a server's service connect to; they are of the service's IP version.
-fn service_of(server: &Server, client: SocketAddr) -> Option<ServiceKey> {
+fn service_of(server: &ToldServer, client: SocketAddr) -> Option<ServiceKey> {
     let version = if client.is_ipv4() { 4 } else { 6 };
     let address = socket(version, server.virtual_address, server.virtual_port);
     Some(ServiceKey { protocol: Protocol::from_number(server.transport.protocol())?, address })

@@ -55,11 +55,6 @@ pub(crate) fn now() -> Ticks {
     Ticks::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// From a moment of the tables' clock to a later one; nothing, when it is over.
-pub(crate) fn until(now: Ticks, then: Ticks) -> Duration {
-    span(u32::try_from(then.since(now)).unwrap_or(0))
-}
-
 /// So many ticks.
 pub(crate) fn span(ticks: u32) -> Duration {
     Duration::from_millis(Ticks::millis(ticks))

@@ -15,6 +15,7 @@ use std::{
 use lvs_core::{
     connection::{Narrow, Set, Wide},
     hash::Keys,
+    index::Transport,
     journal::{Head, Place},
     load::Load,
     scheduler::walk,
@@ -66,6 +67,17 @@ pub(crate) struct Memory {
     pub(crate) ending: Mutex<()>,
     /// How often servers were forgotten: before that, what leads to them is as it was.
     forgotten: AtomicU64,
+}
+
+/// What is told of a server: parts of its record, which may be another thread's to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToldServer {
+    pub(crate) service: u16,
+    pub(crate) method: u8,
+    pub(crate) address: [u32; 4],
+    pub(crate) transport: Transport,
+    pub(crate) virtual_address: [u32; 4],
+    pub(crate) virtual_port: u16,
 }
 
 /// How the kernel program reaches a table.
@@ -234,15 +246,29 @@ impl Memory {
         }
     }
 
-    /// A copy of the record of a server by its number, for any thread.
-    pub(crate) fn copy_of_server(&self, server: u32) -> Option<Server> {
-        follow(&self.servers, || self.handle_of(server).record())
+    /// What is told of a server, by its number; for any thread.
+    pub(crate) fn told_server(&self, server: u32) -> Option<ToldServer> {
+        let servers = &self.servers;
+        let copy = |at| {
+            Some(ToldServer {
+                service: servers.part(at, |server| &server.service)?,
+                method: servers.part(at, |server| &server.method)?,
+                address: servers.part(at, |server| &server.address)?,
+                transport: servers.part(at, |server| &server.transport)?,
+                virtual_address: servers.part(at, |server| &server.virtual_address)?,
+                virtual_port: servers.part(at, |server| &server.virtual_port)?,
+            })
+        };
+        follow(|| self.handle_of(server).record(), copy)
     }
 
-    /// A copy of the record of a service by its number, for any thread.
-    pub(crate) fn copy_of_service(&self, number: u16) -> Option<Service> {
-        let standing = self.standings.get(number.into())?;
-        follow(&self.services, || u32::try_from(standing.record.get()).unwrap_or(0))
+    /// A timeout of a service, by its number, in ticks; for any thread.
+    pub(crate) fn timeout_of(&self, service: u16, timeout: usize) -> Option<u32> {
+        let standing = self.standings.get(service.into())?;
+        let word = || u32::try_from(standing.record.get()).unwrap_or(0);
+        follow(word, |at| {
+            self.services.part(at, |it| it.timeouts.get(timeout).unwrap_or(&u32::MAX))
+        })
     }
 
     /// Candidates of a service, in their order.
@@ -300,13 +326,14 @@ impl Memory {
     }
 }
 
-/// Copies the record to which a word leads; 0: to none. A record that is replaced is freed, and
-/// written anew, maybe while it is copied here, but not before the word leads elsewhere.
-fn follow<T: Plain + Copy>(records: &Region<T>, word: impl Fn() -> u32) -> Option<T> {
+/// Copies of the record to which a word leads what `copy` does; 0: it leads to none. A record that is
+/// replaced is freed, and written anew, maybe while it is copied here, but not before the word leads
+/// elsewhere.
+fn follow<T>(word: impl Fn() -> u32, copy: impl Fn(u32) -> Option<T>) -> Option<T> {
     let mut at = word();
     while at != 0 {
         fence(Acquire);
-        let record = records.read(at);
+        let record = copy(at);
         fence(Acquire);
         let again = word();
         if again == at {
@@ -336,6 +363,7 @@ mod tests {
     fn a_record_that_is_replaced_while_it_is_copied_is_not_taken() {
         let records = Region::anonymous(4).unwrap();
         (0..4).for_each(|at| records.write(at, 10 * at));
+        let copy = |at| records.read(at);
         let leading_to = |places: &'static [u32]| {
             let places = Cell::new(places.iter());
             move || {
@@ -345,9 +373,9 @@ mod tests {
                 place.unwrap()
             }
         };
-        assert_eq!(follow(&records, leading_to(&[1, 1])), Some(10));
-        assert_eq!(follow(&records, leading_to(&[1, 2, 3, 3])), Some(30));
-        assert_eq!(follow(&records, leading_to(&[1, 0])), None);
-        assert_eq!(follow(&records, leading_to(&[0])), None);
+        assert_eq!(follow(leading_to(&[1, 1]), copy), Some(10));
+        assert_eq!(follow(leading_to(&[1, 2, 3, 3]), copy), Some(30));
+        assert_eq!(follow(leading_to(&[1, 0]), copy), None);
+        assert_eq!(follow(leading_to(&[0]), copy), None);
     }
 }

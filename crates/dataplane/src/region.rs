@@ -103,6 +103,12 @@ impl<T: Plain> Region<T> {
         self.place(at).map(|place| unsafe { place.as_ref() })
     }
 
+    /// A copy of a part of a value; volatile, since another thread may write it.
+    pub(crate) fn part<U: Copy>(&self, at: u32, part: impl FnOnce(&T) -> &U) -> Option<U> {
+        // SAFETY: a reference can be read.
+        self.get(at).map(|value| unsafe { std::ptr::from_ref(part(value)).read_volatile() })
+    }
+
     /// All values in order.
     pub(crate) fn all(&self) -> &[T] {
         // SAFETY: as in `get`.
