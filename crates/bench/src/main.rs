@@ -38,7 +38,7 @@ struct Arguments {
     /// connections the fuller it is (`--only upkeep`, `--only fullness`).
     #[arg(long, conflicts_with_all = ["lab", "format", "plot"])]
     tables: bool,
-    /// Fewer and shorter rounds, without scenarios that are like others: less than a minute.
+    /// Fewer and shorter rounds, without scenarios that are like others: about two minutes.
     #[arg(long)]
     quick: bool,
     /// Rounds; in each, every scenario is measured once.
