@@ -88,14 +88,13 @@ impl Drafter<'_> {
         let planned: BTreeSet<_> = plan.services.iter().map(|service| service.key).collect();
         let gone = self.mirror.services.keys().filter(|key| !planned.contains(key));
         let gone = gone.copied().collect();
-        self.removals(gone);
+        self.removals(&gone);
         self.update(&plan.services)
     }
 
     /// Prepares the removal of some services; the others stay as they are.
     pub(crate) fn remove(&mut self, services: &[ServiceKey]) -> Result<(), Error> {
-        let gone: BTreeSet<_> = services.iter().copied().collect();
-        self.removals(gone.into_iter().collect());
+        self.removals(&services.iter().copied().collect());
         self.relink()
     }
 
@@ -447,11 +446,11 @@ impl Drafter<'_> {
         Ok(())
     }
 
-    /// Everything of services that go, sorted.
-    fn removals(&mut self, services: Vec<ServiceKey>) {
+    /// Everything of services that go.
+    fn removals(&mut self, services: &BTreeSet<ServiceKey>) {
         for key in services {
-            let Some(held) = self.mirror.services.get(&key) else { continue };
-            self.draft.removed.push(key);
+            let Some(held) = self.mirror.services.get(key) else { continue };
+            self.draft.removed.push(*key);
             self.draft.stale.push(Taken::ServiceRecord(held.record));
             if let Some(old) = self.memory.services.read(held.record) {
                 let blocks = walk::blocks(old.len);

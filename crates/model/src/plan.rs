@@ -124,7 +124,8 @@ pub fn plan_service(service: &Service, observed: &Observed) -> PlannedService {
     }
 }
 
-fn is_up(service: &Service, server: &Server, observed: &Observed) -> bool {
+/// Whether a server of a service is up, or counts as up since nobody asks.
+pub fn is_up(service: &Service, server: &Server, observed: &Observed) -> bool {
     service.target_of(server).is_none_or(|target| {
         observed.health.get(&target).is_some_and(|health| *health == Health::Up)
     })

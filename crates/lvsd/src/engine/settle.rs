@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use lvs_api::error::{ApiError, Code};
 use lvs_model::{
     change::Prepared,
-    desired::{Desired, Server, Service},
+    desired::{Desired, Service},
     observed::{Health, Target},
-    plan::{plan, plan_service},
+    plan::{is_up, plan, plan_service},
 };
 use tracing::{error, info};
 
@@ -145,12 +145,8 @@ impl<T: Tables, W: Watch> Engine<T, W> {
         if before == after {
             return Vec::new();
         }
-        let is_up = |server: &Server| {
-            let target = before.target_of(server);
-            target.is_none_or(|target| self.observed.health.get(&target) == Some(&Health::Up))
-        };
-        let up: HashSet<_> =
-            before.servers.iter().filter(|server| is_up(server)).map(|s| s.address).collect();
+        let up = before.servers.iter().filter(|server| is_up(before, server, &self.observed));
+        let up: HashSet<_> = up.map(|server| server.address).collect();
         let still = after.servers.iter().filter(|server| up.contains(&server.address));
         still.filter_map(|server| after.target_of(server)).collect()
     }

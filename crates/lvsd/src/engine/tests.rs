@@ -68,6 +68,19 @@ impl Setup {
     }
 }
 
+/// A file with so many services, each with a server.
+fn services(count: u8, server: impl Fn(u8) -> String) -> String {
+    let service = |number| {
+        format!(
+            "[[service]]\nname = \"s{number}\"\naddress = \"192.0.2.{number}:80\"\n\
+             check = {{ type = \"tcp\" }}\nserver = [{{ address = \"{}\" }}]\n",
+            server(number)
+        )
+    };
+    let services: String = (0..count).map(service).collect();
+    format!("[daemon]\ninterfaces = [\"eth0\"]\n{services}")
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -235,14 +248,7 @@ fn tables_that_fell_behind_catch_up_with_a_tick() {
 #[test]
 fn a_failed_server_closes_wherever_the_tables_have_room_for_the_change() {
     let setup = Setup::new();
-    let services = (0..9).map(|number| {
-        format!(
-            "[[service]]\nname = \"s{number}\"\naddress = \"192.0.2.{number}:80\"\n\
-             check = {{ type = \"tcp\" }}\nserver = [{{ address = \"10.0.0.11:80\" }}]\n",
-        )
-    });
-    let text: String = services.collect();
-    setup.write(&format!("[daemon]\ninterfaces = [\"eth0\"]\n{text}"));
+    setup.write(&services(9, |_| "10.0.0.11:80".to_owned()));
     let mut engine = setup.running();
     engine.tables.most = Some(2);
     engine.tables.refused = Some(ServiceKey::tcp(address("192.0.2.4:80")));
@@ -267,14 +273,7 @@ fn a_failed_server_closes_wherever_the_tables_have_room_for_the_change() {
 #[test]
 fn a_removed_service_is_gone_and_events_find_those_that_moved_up() {
     let setup = Setup::new();
-    let services = (0..3).map(|number| {
-        format!(
-            "[[service]]\nname = \"s{number}\"\naddress = \"192.0.2.{number}:80\"\n\
-             check = {{ type = \"tcp\" }}\nserver = [{{ address = \"10.0.0.1{number}:80\" }}]\n",
-        )
-    });
-    let text: String = services.collect();
-    setup.write(&format!("[daemon]\ninterfaces = [\"eth0\"]\n{text}"));
+    setup.write(&services(3, |number| format!("10.0.0.1{number}:80")));
     let mut engine = setup.running();
     let remove = Change::RemoveService { service: "s0".to_owned() };
     engine.ask(change(remove, false), 101).unwrap();
